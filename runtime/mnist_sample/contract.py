@@ -69,7 +69,7 @@ DIGEST_PLACEHOLDER: Final = "0" * 64
 OPERATORS: Final = frozenset(
     {
         "Add", "Cast", "Clip", "Concat", "Conv", "ConvTranspose", "DepthToSpace", "Gather", "Gemm",
-        "LeakyRelu", "MatMul", "Mul", "Relu", "Reshape", "Resize", "Round", "Squeeze", "Tanh", "Transpose",
+        "LeakyRelu", "MatMul", "Mul", "Relu", "Reshape", "Round", "Squeeze", "Tanh", "Transpose",
         "Unsqueeze",
     }
 )  # fmt: skip
