@@ -1,0 +1,119 @@
+"""Finds out why CUDA does not work on a machine, and what would mend it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.metadata
+import os
+import platform
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+INSTALL: Final = 'pip install "mnist-sample[cuda]" (from a checkout: pip install ".[cuda]")'
+_NVIDIA_PCI_VENDOR: Final = "0x10de"
+_ERROR_NO_DEVICE: Final = 100
+"""CUDA_ERROR_NO_DEVICE in cuda.h."""
+_MISSING_LIBRARY: Final = re.compile(r"(\S+\.(?:so[.\d]*|dll))\b[^\n]*?(?:cannot open shared object|which is missing)")
+
+
+def find_device_problem() -> str | None:
+    """Return why no NVIDIA GPU can be used here, whatever is installed in Python; None if one can.
+
+    Takes a millisecond where there is no driver: cheap enough to ask before each automatic choice.
+    """
+    if sys.platform == "darwin":
+        return "macOS has no CUDA"
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        if _has_nvidia_card():
+            return "there is an NVIDIA GPU but no driver for it: install NVIDIA's driver"
+        return "no NVIDIA GPU or driver was found: run on a machine that has them"
+    status = driver.cuInit(0)
+    count = ctypes.c_int(0)
+    if status == 0:
+        status = driver.cuDeviceGetCount(ctypes.byref(count))
+    if status == _ERROR_NO_DEVICE or (status == 0 and count.value == 0):
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hint = f": CUDA_VISIBLE_DEVICES is {hidden!r}" if hidden is not None else ": check nvidia-smi"
+        return f"the NVIDIA driver finds no GPU{hint}"
+    if status != 0:
+        return f"the NVIDIA driver does not start (CUDA error {status}): check nvidia-smi"
+    return None
+
+
+def _has_nvidia_card() -> bool:
+    vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
+    with contextlib.suppress(OSError):
+        return any(vendor.read_text().strip() == _NVIDIA_PCI_VENDOR for vendor in vendors)
+    return False
+
+
+def find_package_problem(available: list[str]) -> str | None:
+    """Return what is wrong with the installed onnxruntime as regards CUDA; None if it is a CUDA build.
+
+    Args:
+        available: `onnxruntime.get_available_providers()`, the providers it was built with.
+    """
+    wheels = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
+    if len(wheels) == 2:
+        return (
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
+            f"pip uninstall -y onnxruntime onnxruntime-gpu && {INSTALL}"
+        )
+    if "CUDAExecutionProvider" in available:
+        return None
+    if (sys.platform, platform.machine()) not in (("linux", "x86_64"), ("win32", "AMD64")):
+        return f"onnxruntime has no CUDA build for {sys.platform} on {platform.machine()}"
+    return f"the installed onnxruntime is a build for CPU only: pip uninstall -y onnxruntime && {INSTALL}"
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def explain_load_failure(noise: str) -> str:
+    """Turn what onnxruntime wrote while failing to load CUDA into a cause and a remedy."""
+    missing = _MISSING_LIBRARY.search(noise)
+    if missing:
+        return f"the library {missing[1]} is missing: {INSTALL}"
+    lines = [line.strip() for line in noise.splitlines() if line.strip()]
+    detail = f" ({lines[-1][:160]})" if lines else ""
+    return f"onnxruntime could not load its CUDA provider{detail}: {INSTALL}"
+
+
+@contextlib.contextmanager
+def capture_output() -> Iterator[list[str]]:
+    """Catch all that Python and C code write to stdout and stderr; the list gets the text at the end.
+
+    onnxruntime's libraries write to the file descriptor, past `sys.stderr`.
+    """
+    caught: list[str] = []
+    with tempfile.TemporaryFile() as file, contextlib.ExitStack() as stack:
+        for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+            with contextlib.suppress(Exception):  # a closed or replaced stream has nothing to flush
+                stream.flush()
+            try:
+                saved = os.dup(descriptor)
+            except OSError:  # the process was started without it
+                continue
+            stack.callback(os.close, saved)
+            stack.callback(os.dup2, saved, descriptor)
+            os.dup2(file.fileno(), descriptor)
+        try:
+            yield caught
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(Exception):
+                    stream.flush()
+            file.seek(0)
+            caught.append(file.read().decode(errors="replace"))

@@ -1,0 +1,133 @@
+"""Opens onnxruntime sessions, and believes only what the open session says of its provider."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import onnxruntime
+
+from mnist_sample.cuda import (
+    INSTALL,
+    capture_output,
+    explain_load_failure,
+    find_device_problem,
+    find_package_problem,
+)
+from mnist_sample.errors import ModelFileError, ProviderError
+from mnist_sample.modelfile import ModelFile
+
+ProviderChoice = Literal["auto", "cuda", "cpu"]
+ProviderName = Literal["cuda", "cpu"]
+
+_CPU: Final = "CPUExecutionProvider"
+_CUDA: Final = "CUDAExecutionProvider"
+_FATAL: Final = 4
+_CUDA_OPTIONS: Final = {
+    # TF32 keeps 10 bits of each factor: pictures would differ from the CPU's by more than a grey level.
+    "use_tf32": "0",
+    # The exhaustive search, the default, is paid anew for each batch shape.
+    "cudnn_conv_algo_search": "HEURISTIC",
+}
+
+
+@dataclass(frozen=True)
+class OpenSession:
+    """A session and where it really runs.
+
+    Attributes:
+        session: the onnxruntime session.
+        provider: `cuda` or `cpu`.
+        note: why `auto` did not take CUDA; empty otherwise.
+    """
+
+    session: Any
+    provider: ProviderName
+    note: str = ""
+
+
+def _options() -> Any:
+    options = onnxruntime.SessionOptions()
+    # Several threads each run their own batches (see sampler.py); a pool inside the session would only
+    # add the cost of meeting at the end of each operator.
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    # Failures come as exceptions; warnings about a checked file help nobody.
+    options.log_severity_level = _FATAL
+    return options
+
+
+def _open_cpu(model: ModelFile) -> Any:
+    try:
+        return onnxruntime.InferenceSession(model.content, _options(), providers=[_CPU])
+    except Exception as error:  # onnxruntime's exceptions have no common base of their own
+        raise ModelFileError(
+            f"onnxruntime {onnxruntime.__version__} cannot load model file {model.path}: {_first_line(error)}"
+        ) from None
+
+
+def _open_cuda(model: ModelFile) -> Any:
+    """Open a session that runs on CUDA.
+
+    Raises:
+        ProviderError: it would not, and why.
+    """
+    problems = [find_device_problem(), find_package_problem(onnxruntime.get_available_providers())]
+    found = [problem for problem in problems if problem]
+    if found:
+        raise ProviderError("\n".join(found))
+    options = _options()
+    options.log_severity_level = 2  # what it says when it fails is the diagnosis
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    session = None
+    with capture_output() as noise:
+        try:
+            if hasattr(onnxruntime, "preload_dlls"):
+                onnxruntime.preload_dlls()
+            session = onnxruntime.InferenceSession(model.content, options, providers=[(_CUDA, _CUDA_OPTIONS)])
+        except Exception as error:
+            print(_first_line(error), file=sys.stderr)
+    if session is None or session.get_providers()[:1] != [_CUDA]:
+        raise ProviderError(explain_load_failure("".join(noise)))
+    # Else onnxruntime would go on on CPU when CUDA fails in mid-run.
+    session.disable_fallback()
+    return session
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def open_session(model: ModelFile, provider: ProviderChoice) -> OpenSession:
+    """Open a session for a checked model.
+
+    Args:
+        model: the file's checked bytes.
+        provider: `cuda` means it; `auto` takes CUDA where it really loads, else CPU.
+
+    Raises:
+        ProviderError: `cuda` was asked for and does not work here.
+        ModelFileError: onnxruntime refuses the model.
+    """
+    if provider == "cpu":
+        return OpenSession(_open_cpu(model), "cpu")
+    try:
+        return OpenSession(_open_cuda(model), "cuda")
+    except ProviderError as error:
+        if provider == "cuda":
+            raise ProviderError(f"CUDA does not work here: {error}") from None
+        return OpenSession(_open_cpu(model), "cpu", note=str(error).splitlines()[0])
+
+
+def run_graph(opened: OpenSession, feeds: dict[str, Any], output: str) -> Any:
+    """Run the graph for one output.
+
+    Raises:
+        ProviderError: the provider failed; there is no going on with another.
+    """
+    try:
+        return opened.session.run([output], feeds)[0]
+    except Exception as error:
+        remedy = f"; run with --provider cpu, or mend CUDA: {INSTALL}" if opened.provider == "cuda" else ""
+        raise ProviderError(f"{opened.provider.upper()} failed while drawing: {_first_line(error)}{remedy}") from None
