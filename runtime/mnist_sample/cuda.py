@@ -11,6 +11,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,32 +19,53 @@ INSTALL: Final = 'pip install "mnist-sample[cuda]" (from a checkout: pip install
 _NVIDIA_PCI_VENDOR: Final = "0x10de"
 _ERROR_NO_DEVICE: Final = 100
 """CUDA_ERROR_NO_DEVICE in cuda.h."""
-_MISSING_LIBRARY: Final = re.compile(r"(\S+\.(?:so[.\d]*|dll))\b[^\n]*?(?:cannot open shared object|which is missing)")
+_MISSING_LIBRARY: Final = re.compile(
+    r"(\S+\.(?:so[.\d]*|dll))\b[^\n]*?(?:cannot open shared object|which is missing)"
+)
 
 
-def find_device_problem() -> str | None:
+@dataclass(frozen=True)
+class Problem:
+    """Why CUDA does not work.
+
+    Attributes:
+        cause: what is wrong.
+        remedy: what mends it, a command where there is one.
+    """
+
+    cause: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.cause}: {self.remedy}"
+
+
+def find_device_problem() -> Problem | None:
     """Return why no NVIDIA GPU can be used here, whatever is installed in Python; None if one can.
 
     Takes a millisecond where there is no driver: cheap enough to ask before each automatic choice.
     """
     if sys.platform == "darwin":
-        return "macOS has no CUDA"
+        return Problem("macOS has no CUDA", "use --provider cpu")
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
         if _has_nvidia_card():
-            return "there is an NVIDIA GPU but no driver for it: install NVIDIA's driver"
-        return "no NVIDIA GPU or driver was found: run on a machine that has them"
+            return Problem(
+                "there is an NVIDIA GPU, but no driver for it", "install NVIDIA's driver, then try nvidia-smi"
+            )
+        return Problem("no NVIDIA GPU was found", "run on a machine that has one, or use --provider cpu")
     status = driver.cuInit(0)
     count = ctypes.c_int(0)
     if status == 0:
         status = driver.cuDeviceGetCount(ctypes.byref(count))
     if status == _ERROR_NO_DEVICE or (status == 0 and count.value == 0):
         hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
-        hint = f": CUDA_VISIBLE_DEVICES is {hidden!r}" if hidden is not None else ": check nvidia-smi"
-        return f"the NVIDIA driver finds no GPU{hint}"
+        if hidden is not None:
+            return Problem(f"CUDA_VISIBLE_DEVICES={hidden} hides every GPU", "unset CUDA_VISIBLE_DEVICES")
+        return Problem("the NVIDIA driver finds no GPU", "check it with nvidia-smi")
     if status != 0:
-        return f"the NVIDIA driver does not start (CUDA error {status}): check nvidia-smi"
+        return Problem(f"the NVIDIA driver does not start (CUDA error {status})", "check it with nvidia-smi")
     return None
 
 
@@ -54,7 +76,7 @@ def _has_nvidia_card() -> bool:
     return False
 
 
-def find_package_problem(available: list[str]) -> str | None:
+def find_package_problem(available: list[str]) -> Problem | None:
     """Return what is wrong with the installed onnxruntime as regards CUDA; None if it is a CUDA build.
 
     Args:
@@ -62,15 +84,19 @@ def find_package_problem(available: list[str]) -> str | None:
     """
     wheels = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
     if len(wheels) == 2:
-        return (
-            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
-            f"pip uninstall -y onnxruntime onnxruntime-gpu && {INSTALL}"
+        return Problem(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other",
+            f"pip uninstall -y onnxruntime onnxruntime-gpu && {INSTALL}",
         )
     if "CUDAExecutionProvider" in available:
         return None
     if (sys.platform, platform.machine()) not in (("linux", "x86_64"), ("win32", "AMD64")):
-        return f"onnxruntime has no CUDA build for {sys.platform} on {platform.machine()}"
-    return f"the installed onnxruntime is a build for CPU only: pip uninstall -y onnxruntime && {INSTALL}"
+        return Problem(
+            f"onnxruntime has no CUDA build for {sys.platform} on {platform.machine()}", "use --provider cpu"
+        )
+    return Problem(
+        "the installed onnxruntime is a build for CPU only", f"pip uninstall -y onnxruntime && {INSTALL}"
+    )
 
 
 def _is_installed(distribution: str) -> bool:
@@ -81,14 +107,14 @@ def _is_installed(distribution: str) -> bool:
     return True
 
 
-def explain_load_failure(noise: str) -> str:
+def explain_load_failure(noise: str) -> Problem:
     """Turn what onnxruntime wrote while failing to load CUDA into a cause and a remedy."""
     missing = _MISSING_LIBRARY.search(noise)
     if missing:
-        return f"the library {missing[1]} is missing: {INSTALL}"
+        return Problem(f"the library {missing[1]} is missing", INSTALL)
     lines = [line.strip() for line in noise.splitlines() if line.strip()]
     detail = f" ({lines[-1][:160]})" if lines else ""
-    return f"onnxruntime could not load its CUDA provider{detail}: {INSTALL}"
+    return Problem(f"onnxruntime could not load its CUDA provider{detail}", INSTALL)
 
 
 @contextlib.contextmanager

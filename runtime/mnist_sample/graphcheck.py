@@ -122,7 +122,9 @@ def _concat(node: _Node) -> _Tensor:
         x = node.input(at)
         _require(x.kind == first.kind, "element types differ")
         _require(len(x.dims) == len(first.dims), "ranks differ")
-        _require(x.dims[:axis] + x.dims[axis + 1 :] == first.dims[:axis] + first.dims[axis + 1 :], "shapes differ")
+        _require(
+            x.dims[:axis] + x.dims[axis + 1 :] == first.dims[:axis] + first.dims[axis + 1 :], "shapes differ"
+        )
         total += x.dims[axis]
     return _Tensor(first.kind, (*first.dims[:axis], total, *first.dims[axis + 1 :]))
 
@@ -159,7 +161,8 @@ def _conv(node: _Node) -> _Tensor:
     _require(weight.dims[1] * group == x.dims[1], "channels do not fit")
     _check_bias(node, weight.dims[0])
     size = tuple(
-        (x.dims[2 + i] + pads[i] + pads[2 + i] - dilations[i] * (weight.dims[2 + i] - 1) - 1) // strides[i] + 1
+        (x.dims[2 + i] + pads[i] + pads[2 + i] - dilations[i] * (weight.dims[2 + i] - 1) - 1) // strides[i]
+        + 1
         for i in range(2)
     )
     out = _Tensor(x.kind, (x.dims[0], weight.dims[0], *size))
@@ -175,9 +178,17 @@ def _conv_transpose(node: _Node) -> _Tensor:
     _check_bias(node, channels)
     extra = tuple(node.attribute("output_padding", (0, 0)))
     _require(len(extra) == 2, "an attribute has the wrong length")
-    _require(all(0 <= extra[i] < max(strides[i], dilations[i]) for i in range(2)), "output_padding is out of bounds")
+    _require(
+        all(0 <= extra[i] < max(strides[i], dilations[i]) for i in range(2)),
+        "output_padding is out of bounds",
+    )
     size = tuple(
-        strides[i] * (x.dims[2 + i] - 1) + extra[i] + dilations[i] * (weight.dims[2 + i] - 1) + 1 - pads[i] - pads[2 + i]
+        strides[i] * (x.dims[2 + i] - 1)
+        + extra[i]
+        + dilations[i] * (weight.dims[2 + i] - 1)
+        + 1
+        - pads[i]
+        - pads[2 + i]
         for i in range(2)
     )
     node.multiplies = x.elements * math.prod(weight.dims[1:])
@@ -316,7 +327,13 @@ def _read_attributes(node: dict[str, Any], allowed: frozenset[str]) -> dict[str,
         held = _ATTRIBUTE_VALUE.get(attribute.get("type", 0), "")
         # Protobuf leaves out a number that is zero.
         attributes[name] = attribute.get(held, "" if held == "s" else 0)
-        expected = str if name in ("auto_pad", "mode") else list if name.endswith(("s", "shape", "perm", "padding")) else (int, float)
+        expected = (
+            str
+            if name in ("auto_pad", "mode")
+            else list
+            if name.endswith(("s", "shape", "perm", "padding"))
+            else (int, float)
+        )
         _require(held and isinstance(attributes[name], expected), f"attribute {name!r} has the wrong type")
     return attributes
 
@@ -325,7 +342,10 @@ def _read_constant(tensor: dict[str, Any]) -> _Tensor:
     kind, dims = tensor.get("data_type", 0), tuple(tensor["dims"])
     _require(not tensor["external"] and tensor.get("data_location", 0) == 0, "it keeps data in other files")
     _require(kind in _ELEMENT_BYTES, f"a constant has element type {kind}")
-    _require(len(dims) <= _MAX_RANK and all(0 < size <= contract.MAX_FILE_BYTES for size in dims), f"a constant has shape {dims}")
+    _require(
+        len(dims) <= _MAX_RANK and all(0 < size <= contract.MAX_FILE_BYTES for size in dims),
+        f"a constant has shape {dims}",
+    )
     raw = tensor.get("raw_data", b"")
     _require(len(raw) == math.prod(dims) * _ELEMENT_BYTES[kind], "a constant's size and shape differ")
     small = kind == INT64 and math.prod(dims) <= _MAX_RANK and len(dims) <= 1
@@ -336,7 +356,9 @@ def _read_value(value: dict[str, Any]) -> tuple[int, list[int | str]]:
     """Return a declared value's element type and shape, a symbolic size as its name."""
     tensor = value.get("type", {}).get("tensor", {})
     _require("shape" in tensor, f"{value.get('name', '')!r} has no shape")
-    return tensor.get("elem_type", 0), [dim.get("value", dim.get("param", "")) for dim in tensor["shape"]["dims"]]
+    return tensor.get("elem_type", 0), [
+        dim.get("value", dim.get("param", "")) for dim in tensor["shape"]["dims"]
+    ]
 
 
 def _check_interface(graph: dict[str, Any], latent_dim: int, conditional: bool) -> None:
@@ -365,11 +387,17 @@ def _run_shapes(graph: dict[str, Any], constants: dict[str, _Tensor], batch: int
         _require(rule and raw.get("domain", "") in ("", "ai.onnx"), f"operator {op!r} is not allowed")
         assert rule is not None
         _require(all(name in known for name in raw["inputs"] if name), f"{op} has an unknown input")
-        node = _Node(op, [known.get(name) if name else None for name in raw["inputs"]], _read_attributes(raw, rule.attributes))
+        node = _Node(
+            op,
+            [known.get(name) if name else None for name in raw["inputs"]],
+            _read_attributes(raw, rule.attributes),
+        )
         try:
             _require(len(node.inputs) <= rule.inputs, "too many inputs")
             out = rule.shape(node)
-            _require(len(out.dims) <= _MAX_RANK and all(0 < size for size in out.dims), f"makes shape {out.dims}")
+            _require(
+                len(out.dims) <= _MAX_RANK and all(size > 0 for size in out.dims), f"makes shape {out.dims}"
+            )
         except GraphError as error:
             raise GraphError(f"{op}: {error}") from None
         _require(len(raw["outputs"]) == 1 and raw["outputs"][0] not in ("", *known), f"{op}: outputs clash")
@@ -389,7 +417,10 @@ def _check_declared(graph: dict[str, Any], known: dict[str, _Tensor], batch: int
         actual = known[name]
         # Only the batch is symbolic; whatever name an exporter gave it, or none.
         sizes = tuple(batch if isinstance(dim, str) else dim for dim in dims)
-        _require(kind == actual.kind and sizes == actual.dims, f"{name!r} is declared with another shape than it gets")
+        _require(
+            kind == actual.kind and sizes == actual.dims,
+            f"{name!r} is declared with another shape than it gets",
+        )
 
 
 def check_graph(graph: dict[str, Any], latent_dim: int, conditional: bool) -> Cost:
@@ -411,7 +442,10 @@ def check_graph(graph: dict[str, Any], latent_dim: int, conditional: bool) -> Co
     constants: dict[str, _Tensor] = {}
     for tensor in graph["initializers"]:
         name = tensor.get("name", "")
-        _require(name and name not in constants and name not in (contract.INPUT_LATENT, contract.INPUT_LABEL), "constants clash")
+        _require(
+            name and name not in constants and name not in (contract.INPUT_LATENT, contract.INPUT_LABEL),
+            "constants clash",
+        )
         constants[name] = _read_constant(tensor)
     # Two batch sizes: a shape that fits only by chance, or has a fixed batch, fails for one of them.
     _run_shapes(graph, constants, 3, latent_dim)

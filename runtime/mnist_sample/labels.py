@@ -40,7 +40,11 @@ def given_labels(labels: NDArray[np.int64], first: int) -> LabelSource:
 
 
 def choose_labels(
-    labels: int | Sequence[int] | NDArray[np.integer] | None, n: int | None, seed: int, start: int, classes: int
+    labels: int | Sequence[int] | NDArray[np.integer] | None,
+    n: int | None,
+    seed: int,
+    start: int,
+    classes: int,
 ) -> LabelSource:
     """Turn what a caller asked for into a source of labels.
 
@@ -62,5 +66,7 @@ def choose_labels(
     if wanted.ndim == 0:
         return repeated_labels([int(wanted)])
     if n != len(wanted):
-        raise UsageError(f"{len(wanted)} labels do not fit {'endless' if n is None else n} samples: give one for each")
+        raise UsageError(
+            f"{len(wanted)} labels do not fit {'endless' if n is None else n} samples: give one for each"
+        )
     return given_labels(wanted.astype(np.int64), start)

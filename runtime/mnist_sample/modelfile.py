@@ -22,7 +22,9 @@ BUNDLED: Final = Path(__file__).with_name("generator.onnx")
 _MAX_CLASS_NAME: Final = 32
 _DIGEST_LENGTH: Final = len(contract.DIGEST_PLACEHOLDER)
 _DIGEST_ENTRY: Final = (
-    bytes([0x0A, len(contract.KEY_FILE_SHA256)]) + contract.KEY_FILE_SHA256.encode() + bytes([0x12, _DIGEST_LENGTH])
+    bytes([0x0A, len(contract.KEY_FILE_SHA256)])
+    + contract.KEY_FILE_SHA256.encode()
+    + bytes([0x12, _DIGEST_LENGTH])
 )
 """How a metadata entry with this key begins on disk: field 1 is the key, field 2 the value."""
 _REMEDY: Final = "make it again with `python -m export`, or leave out --model to use the bundled one"
@@ -128,7 +130,9 @@ def _check_identity(content: bytes, metadata: dict[str, str]) -> None:
             "reads: upgrade with `pip install --upgrade mnist-sample`"
         )
     if int(version) != contract.CONTRACT_VERSION:
-        raise ModelFileError(f"it follows contract {int(version)}, which is not read any more: export it again")
+        raise ModelFileError(
+            f"it follows contract {int(version)}, which is not read any more: export it again"
+        )
     span = _digest_span(content)
     found = content[span[0] : span[1]].decode("latin-1")
     if found != metadata.get(contract.KEY_FILE_SHA256) or found != _compute_digest(content, span):

@@ -56,7 +56,9 @@ _CENTRE_REACH: Final = 0.425
 _SHOULDER_OFFSET: Final = 1.6
 
 
-def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ratio(
+    coefficients: tuple[tuple[float, ...], tuple[float, ...]], x: NDArray[np.float64]
+) -> NDArray[np.float64]:
     numerator, denominator = (np.full_like(x, terms[0]) for terms in coefficients)
     for a, b in zip(coefficients[0][1:], coefficients[1][1:], strict=True):
         numerator = numerator * x + a

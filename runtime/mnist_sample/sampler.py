@@ -220,7 +220,9 @@ def _map_ahead(make: Any, firsts: Iterable[int], threads: int) -> Iterator[Sampl
     remaining = iter(firsts)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="mnist-sample")
     try:
-        ahead = deque(pool.submit(make, first) for first in itertools.islice(remaining, threads * _BATCHES_AHEAD))
+        ahead = deque(
+            pool.submit(make, first) for first in itertools.islice(remaining, threads * _BATCHES_AHEAD)
+        )
         while ahead:
             batch = ahead.popleft().result()
             for first in itertools.islice(remaining, 1):

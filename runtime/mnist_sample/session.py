@@ -10,6 +10,7 @@ import onnxruntime
 
 from mnist_sample.cuda import (
     INSTALL,
+    Problem,
     capture_output,
     explain_load_failure,
     find_device_problem,
@@ -67,16 +68,11 @@ def _open_cpu(model: ModelFile) -> Any:
         ) from None
 
 
-def _open_cuda(model: ModelFile) -> Any:
-    """Open a session that runs on CUDA.
-
-    Raises:
-        ProviderError: it would not, and why.
-    """
-    problems = [find_device_problem(), find_package_problem(onnxruntime.get_available_providers())]
-    found = [problem for problem in problems if problem]
-    if found:
-        raise ProviderError("\n".join(found))
+def _open_cuda(model: ModelFile) -> Any | Problem:
+    """Open a session that runs on CUDA, or return why there can be none."""
+    problem = find_device_problem() or find_package_problem(onnxruntime.get_available_providers())
+    if problem:
+        return problem
     options = _options()
     options.log_severity_level = 2  # what it says when it fails is the diagnosis
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
@@ -89,7 +85,7 @@ def _open_cuda(model: ModelFile) -> Any:
         except Exception as error:
             print(_first_line(error), file=sys.stderr)
     if session is None or session.get_providers()[:1] != [_CUDA]:
-        raise ProviderError(explain_load_failure("".join(noise)))
+        return explain_load_failure("".join(noise))
     # Else onnxruntime would go on on CPU when CUDA fails in mid-run.
     session.disable_fallback()
     return session
@@ -112,12 +108,12 @@ def open_session(model: ModelFile, provider: ProviderChoice) -> OpenSession:
     """
     if provider == "cpu":
         return OpenSession(_open_cpu(model), "cpu")
-    try:
-        return OpenSession(_open_cuda(model), "cuda")
-    except ProviderError as error:
-        if provider == "cuda":
-            raise ProviderError(f"CUDA does not work here: {error}") from None
-        return OpenSession(_open_cpu(model), "cpu", note=str(error).splitlines()[0])
+    session = _open_cuda(model)
+    if not isinstance(session, Problem):
+        return OpenSession(session, "cuda")
+    if provider == "cuda":
+        raise ProviderError(f"CUDA does not work here: {session}")
+    return OpenSession(_open_cpu(model), "cpu", note=session.cause)
 
 
 def run_graph(opened: OpenSession, feeds: dict[str, Any], output: str) -> Any:
@@ -130,4 +126,6 @@ def run_graph(opened: OpenSession, feeds: dict[str, Any], output: str) -> Any:
         return opened.session.run([output], feeds)[0]
     except Exception as error:
         remedy = f"; run with --provider cpu, or mend CUDA: {INSTALL}" if opened.provider == "cuda" else ""
-        raise ProviderError(f"{opened.provider.upper()} failed while drawing: {_first_line(error)}{remedy}") from None
+        raise ProviderError(
+            f"{opened.provider.upper()} failed while drawing: {_first_line(error)}{remedy}"
+        ) from None

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import TensorProto, helper, numpy_helper
+
 from mnist_sample import contract
 from mnist_sample.modelfile import seal
-from onnx import TensorProto, helper, numpy_helper
 
 DIGITS = tuple("0123456789")
 
@@ -56,12 +57,16 @@ class Standin:
         x = self.node("Gemm", ["latent", "dense_w", "dense_b"], "dense")
         if self.classes:
             table = random.standard_normal((len(self.classes), features)).astype(np.float32)
-            x = self.node("Add", [x, self.node("Gather", [self.constant("embed_w", table), "label"], "embed")], "sum")
+            x = self.node(
+                "Add", [x, self.node("Gather", [self.constant("embed_w", table), "label"], "embed")], "sum"
+            )
         x = self.node("Reshape", [x, self.constant("shape_7", np.array([-1, wide, 7, 7]))], "maps")
         x = self.node("Relu", [self.conv(x, wide, 4 * half, "conv_7", random)], "relu_7")
         x = self.node("DepthToSpace", [x], "maps_14", blocksize=2, mode="CRD")
         x = self.node("Relu", [self.conv(x, half, half, "conv_14", random)], "relu_14")
-        x = self.node("DepthToSpace", [self.conv(x, half, 4, "conv_28", random)], "maps_28", blocksize=2, mode="CRD")
+        x = self.node(
+            "DepthToSpace", [self.conv(x, half, 4, "conv_28", random)], "maps_28", blocksize=2, mode="CRD"
+        )
         x = self.node("Tanh", [x], contract.OUTPUT_SAMPLE)
         grey = self.constant("grey", np.array(127.5, np.float32))
         x = self.node("Add", [self.node("Mul", [x, grey], "scaled"), grey], "shifted")
@@ -97,7 +102,9 @@ class Standin:
     def model(self) -> onnx.ModelProto:
         """Return the model with its metadata, unsealed."""
         model = helper.make_model(
-            self.graph(), opset_imports=[helper.make_opsetid("", contract.OPSET)], ir_version=contract.MAX_IR_VERSION
+            self.graph(),
+            opset_imports=[helper.make_opsetid("", contract.OPSET)],
+            ir_version=contract.MAX_IR_VERSION,
         )
         helper.set_model_props(model, self.metadata())
         return model

@@ -1,0 +1,178 @@
+"""The command line: reads options into a `Request` and hands it on."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mnist_sample import __version__
+from mnist_sample.errors import MnistSampleError
+from mnist_sample.job import Request
+
+_HELP = """Draw handwritten digits.
+
+Example: mnist-sample --digits 2026 --seed 7 --out year.png
+
+A digit is named by the model, --seed and its index: it is the same picture alone, in a batch, or in a shard
+(--start and --n).
+"""
+
+_app = typer.Typer(
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class _Provider(enum.StrEnum):
+    AUTO = "auto"
+    CUDA = "cuda"
+    CPU = "cpu"
+
+
+class _Format(enum.StrEnum):
+    PNG = "png"
+    NPZ = "npz"
+    NPY = "npy"
+    IDX = "idx"
+    GIF = "gif"
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mnist-sample {__version__}")
+        raise typer.Exit
+
+
+@_app.command(help=_HELP)
+def _sample(
+    n: Annotated[
+        int | None,
+        typer.Option("--n", "-n", metavar="N", help="How many digits.  [default: 5, or --digits once]"),
+    ] = None,
+    provider: Annotated[
+        _Provider, typer.Option(help="Where to run; auto takes CUDA where it really works.")
+    ] = _Provider.AUTO,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="A .onnx file made by `python -m export`.  [default: the bundled one]"
+        ),
+    ] = None,
+    digits: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Draw these digits in this order, over and over.  [default: at random]"
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Names an endless series of digits: 0 to 2**64 - 1.")
+    ] = 0,
+    start: Annotated[
+        int, typer.Option(metavar="N", help="Index of the first digit: shards are --start and --n pairs.")
+    ] = 0,
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="A sheet .png, arrays .npz, images .npy, a walk .gif, a folder/ of PNGs, or - for stdout.",
+        ),
+    ] = "digits.png",
+    format: Annotated[
+        _Format | None,
+        typer.Option(
+            help="What to write where --out does not tell; idx is a folder that torchvision's MNIST opens."
+        ),
+    ] = None,
+    truncation: Annotated[
+        float,
+        typer.Option(
+            metavar="PSI", help="Scales the latents: 1 is the full variety, towards 0 plainer digits."
+        ),
+    ] = 1.0,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Digits made at a time by each thread.  [default: measured to be fast]"
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Batches made at a time.  [default: one per CPU]")
+    ] = None,
+    columns: Annotated[int | None, typer.Option(metavar="N", help="Digits per row of a sheet.")] = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Enlarge each pixel so many times.  [default: 1; 4 for .gif]"),
+    ] = None,
+    show: Annotated[
+        bool | None,
+        typer.Option(
+            "--show/--no-show",
+            help="Draw in the terminal.  [default: for a sheet, where stdout is a terminal]",
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    info: Annotated[
+        bool,
+        typer.Option(
+            "--info", help="Tell what the model file says of itself, and which providers work here."
+        ),
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    if info:
+        from mnist_sample.info import describe
+
+        typer.echo(describe(model))
+        return
+    from mnist_sample.command import run
+
+    run(
+        Request(
+            n=n,
+            provider=provider.value,  # type: ignore[arg-type]
+            model=model,
+            digits=digits,
+            seed=seed,
+            start=start,
+            out=out,
+            format=format.value if format else None,
+            truncation=truncation,
+            batch_size=batch_size,
+            threads=threads,
+            columns=columns,
+            scale=scale,
+            show=show,
+            quiet=quiet,
+        )
+    )
+
+
+def main() -> None:
+    """Run the command line and exit: 0 on success, 1 when the work failed, 2 for wrong usage."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        return _app(prog_name="mnist-sample", standalone_mode=False) or 0
+    except MnistSampleError as error:
+        return _complain(str(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted; nothing half-written is left", 130)
+    except Exception as error:
+        # Wrong usage. Typer bundles its own click from 0.2x on, so its exceptions have no one importable name.
+        if not hasattr(error, "format_message"):
+            raise
+        return _complain(f"{error.format_message()}; see mnist-sample --help", 2)
+
+
+def _complain(message: str, exit_code: int) -> int:
+    print(f"mnist-sample: {message}", file=sys.stderr)
+    return exit_code

@@ -1,0 +1,299 @@
+"""Carries out one request of the command line: checks it, draws, writes, shows."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from mnist_sample import contract
+from mnist_sample.errors import MnistSampleError, OutputError, UsageError
+from mnist_sample.files import atomic_file
+from mnist_sample.job import Format, Job, Request
+from mnist_sample.labels import LabelSource, no_labels, random_labels, repeated_labels
+from mnist_sample.randomness import check_range
+from mnist_sample.sampler import MAX_TRUNCATION, Sampler, Samples
+
+_BY_SUFFIX: Final[dict[str, Format]] = {".png": "png", ".npz": "npz", ".npy": "npy", ".gif": "gif"}
+_FOLDERS: Final = ("folder", "idx")
+_PICTURE_BYTES: Final = contract.IMAGE_SIZE**2
+_BYTES_PER_SAMPLE: Final = {
+    "npy": _PICTURE_BYTES,
+    "npz": _PICTURE_BYTES + 16,
+    "idx": (_PICTURE_BYTES + 1) * 7 // 6,
+}
+_DISK_BLOCK: Final = 4096
+"""A small file takes a whole block on most disks."""
+_GIF_SCALE: Final = 4
+_DEFAULT_N: Final = 5
+_SHOWN: Final = 64
+"""More digits than any terminal shows are not kept for it."""
+
+
+def choose_format(out: str, wanted: str | None) -> Format:
+    """Return the format that `--out` and `--format` mean together.
+
+    Raises:
+        UsageError: they contradict each other, or neither tells.
+    """
+    if wanted is not None and wanted not in ("png", "npz", "npy", "idx", "gif"):
+        raise UsageError(f"unknown format {wanted!r}: use png, npz, npy, idx or gif")
+    if out == "-":
+        if wanted == "idx":
+            raise UsageError("an idx folder cannot go to stdout: name a folder with --out")
+        return cast(Format, wanted or "png")
+    if wanted == "idx":
+        return "idx"
+    if out.endswith(("/", os.sep)) or Path(out).is_dir():
+        if wanted not in (None, "png"):
+            raise UsageError(f"{out} is a folder, but --format {wanted} makes one file: name it")
+        return "folder"
+    suffix = Path(out).suffix.lower()
+    found = _BY_SUFFIX.get(suffix)
+    if wanted is None and found is None:
+        raise UsageError(
+            f"cannot tell a format from {out!r}: end it in .png, .npz, .npy or .gif, in / for a folder, or add --format"
+        )
+    if wanted is not None and found not in (None, wanted):
+        raise UsageError(f"--format {wanted} contradicts the suffix of {out}")
+    return cast(Format, wanted or found)
+
+
+def parse_digits(text: str, classes: tuple[str, ...]) -> list[int]:
+    """Return the class indices that `--digits` names: one letter each, or names separated by commas.
+
+    Raises:
+        UsageError: the model has no classes, or none of that name.
+    """
+    if not classes:
+        raise UsageError("this model is unconditional: it draws whatever comes, so --digits cannot be kept")
+    names = text.split(",") if "," in text or max(map(len, classes)) > 1 else list(text)
+    if not text or not all(names):
+        raise UsageError("--digits needs at least one digit, such as --digits 2026")
+    unknown = [name for name in names if name not in classes]
+    if unknown:
+        known = "".join(classes) if max(map(len, classes)) == 1 else ", ".join(classes)
+        raise UsageError(f"--digits: this model cannot draw {unknown[0]!r}, only {known}")
+    return [classes.index(name) for name in names]
+
+
+def check_request(request: Request) -> Format:
+    """Check all that can be checked before a model is read, and return the output format.
+
+    Raises:
+        UsageError: an option is out of range, or options contradict each other.
+    """
+    if request.n is not None and request.n < 1:
+        raise UsageError(f"--n {request.n} makes no digits: use 1 or more")
+    check_range(request.seed, request.start, request.n or 1)
+    for option, value in (("columns", request.columns), ("scale", request.scale)):
+        if value is not None and not 1 <= value <= 1000:
+            raise UsageError(f"--{option} {value} is out of range: use 1 to 1000")
+    if not 0 <= request.truncation <= MAX_TRUNCATION:
+        raise UsageError(f"--truncation {request.truncation} is out of range: use 0 to {MAX_TRUNCATION:g}")
+    form = choose_format(request.out, request.format)
+    if request.columns is not None and form != "png":
+        raise UsageError("--columns is for a sheet, --out FILE.png")
+    if request.scale is not None and form not in ("png", "folder", "gif"):
+        raise UsageError(f"--scale is for pictures: {form} always holds 28 x 28 pixels")
+    return form
+
+
+def plan_job(request: Request, sampler: Sampler) -> Job:
+    """Decide how many samples of which classes to draw.
+
+    Raises:
+        UsageError: `--digits` does not fit the model.
+    """
+    classes = sampler.model.classes
+    labels: LabelSource = random_labels(request.seed, len(classes)) if classes else no_labels()
+    pattern: list[int] = []
+    if request.digits is not None:
+        pattern = parse_digits(request.digits, classes)
+        labels = repeated_labels(pattern)
+    n = request.n or len(pattern) or _DEFAULT_N
+    return Job(sampler, n, request.seed, request.start, request.truncation, labels)
+
+
+def _check_space(form: Format, n: int, scale: int, target: Path) -> None:
+    """Refuse what the disk cannot hold.
+
+    Raises:
+        OutputError: the target's folder is missing, or too full.
+    """
+    folder = target
+    while form in _FOLDERS and not folder.exists():
+        folder = folder.parent
+    folder = folder if folder.is_dir() else folder.parent
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {target}: the folder {folder} does not exist; make it first")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"cannot write {target}: no permission to write in {folder}")
+    per_sample = _DISK_BLOCK if form == "folder" else _BYTES_PER_SAMPLE.get(form, 0)
+    needed, free = n * per_sample, shutil.disk_usage(folder).free
+    if needed > free:
+        raise OutputError(
+            f"{n} digits take {_format_bytes(needed)} as {form}, but {folder} has {_format_bytes(free)} free: "
+            "ask for fewer, or use another disk"
+        )
+
+
+def _format_bytes(count: int) -> str:
+    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count //= 1000
+    return f"{count} EB"
+
+
+def _choose_writer(
+    form: Format, job: Job, columns: int | None, scale: int | None
+) -> Callable[[BinaryIO, Iterable[Samples]], None]:
+    """Return what writes the samples to an open file, with only the imports it needs."""
+    if form in ("npz", "npy"):
+        from mnist_sample.arrays import write_npy, write_npz
+
+        write = write_npz if form == "npz" else write_npy
+        return lambda file, batches: write(file, job, batches)
+    if form == "gif":
+        from mnist_sample.walk import check_walk, write_walk
+
+        check_walk(job.n, scale or _GIF_SCALE)
+        return lambda file, _: write_walk(file, job, scale or _GIF_SCALE)
+    from mnist_sample.sheet import check_sheet, write_sheet
+
+    check_sheet(job.n, columns, scale or 1)
+    return lambda file, batches: write_sheet(file, job, batches, columns, scale or 1)
+
+
+def _write_folder(form: Format, target: Path, job: Job, batches: Iterable[Samples], scale: int) -> None:
+    if form == "idx":
+        from mnist_sample.idx import write_idx
+
+        write_idx(target, job, batches)
+    else:
+        from mnist_sample.folder import write_folder
+
+        write_folder(target, job, batches, scale)
+
+
+def _write(request: Request, form: Format, job: Job, batches: Iterable[Samples]) -> None:
+    """Write the samples where they should go.
+
+    Raises:
+        OutputError: that failed; what stood there stands there still.
+    """
+    target = Path(request.out)
+    try:
+        if request.out == "-":
+            _write_stdout(_choose_writer(form, job, request.columns, request.scale), batches)
+            return
+        _check_space(form, job.n, request.scale or 1, target)
+        if form in _FOLDERS:
+            _write_folder(form, target, job, batches, request.scale or 1)
+            return
+        write = _choose_writer(form, job, request.columns, request.scale)
+        with atomic_file(target) as file:
+            write(file, batches)
+    except OSError as error:
+        where = "stdout" if request.out == "-" else str(target)
+        raise OutputError(f"cannot write {where}: {error.strerror or error}") from None
+
+
+def _write_stdout(write: Callable[[BinaryIO, Iterable[Samples]], None], batches: Iterable[Samples]) -> None:
+    if sys.stdout.isatty():
+        raise UsageError("not writing bytes to a terminal: pipe stdout somewhere, or name a file with --out")
+    try:
+        write(_Unseekable(sys.stdout.buffer), batches)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
+
+
+class _Unseekable(io.RawIOBase):
+    """Stdout as a plain stream of bytes: a redirected file would let zipfile seek to before our output."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: object) -> int:
+        return self._stream.write(cast(bytes, content))
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+def _keep_first(batches: Iterable[Samples], kept: list[Samples]) -> Iterator[Samples]:
+    count = 0
+    for batch in batches:
+        if count < _SHOWN:
+            kept.append(Samples(*(part[: _SHOWN - count] for part in batch)))
+            count += len(batch.images)
+        yield batch
+
+
+def _show(kept: list[Samples], n: int, to_stderr: bool) -> None:
+    import numpy as np
+
+    from mnist_sample.terminal import detect_depth, draw_terminal
+
+    stream = sys.stderr if to_stderr else sys.stdout
+    images = np.concatenate([batch.images for batch in kept])
+    depth = detect_depth(os.environ, getattr(stream, "encoding", None) or "ascii")
+    width = shutil.get_terminal_size().columns
+    stream.write(draw_terminal(images, n, width, depth) + "\n")
+    stream.flush()
+
+
+def _summarise(request: Request, job: Job) -> str:
+    sampler = job.sampler
+    where = sampler.provider.upper()
+    if request.provider == "auto" and sampler.provider_note:
+        where += f" ({sampler.provider_note})"
+    last = f" to {job.start + job.n - 1}" if job.n > 1 else ""
+    target = "stdout" if request.out == "-" else request.out
+    return f"{target}: seed {job.seed}, sample {job.start}{last}, drawn on {where}"
+
+
+def run(request: Request) -> None:
+    """Carry out a request.
+
+    Raises:
+        MnistSampleError: it failed, or it makes no sense; nothing half-written is left.
+    """
+    form = check_request(request)
+    sampler = Sampler(request.model, request.provider, request.threads, request.batch_size)
+    job = plan_job(request, sampler)
+    check_range(job.seed, job.start, job.n)
+    show = request.show if request.show is not None else form == "png" and sys.stdout.isatty()
+    kept: list[Samples] = []
+    with contextlib.ExitStack() as stack:
+        batches = job.draw()
+        if isinstance(batches, contextlib.AbstractContextManager) or hasattr(batches, "close"):
+            stack.callback(batches.close)  # ends the threads at once when writing fails
+        if show:
+            batches = _keep_first(batches if form != "gif" else job.draw(), kept)
+        if not request.quiet and sys.stderr.isatty():
+            from mnist_sample.progress import track
+
+            batches = track(batches, job.n, sys.stderr)
+        try:
+            _write(request, form, job, batches)
+        except MemoryError:
+            raise MnistSampleError(
+                "not enough memory: ask for fewer digits, or a smaller --batch-size"
+            ) from None
+    if show and kept:
+        _show(kept, job.n, to_stderr=request.out == "-")
+    if not request.quiet:
+        print(_summarise(request, job), file=sys.stderr)

@@ -1,0 +1,91 @@
+"""Writes samples as a folder of PNGs, encoded on all cores."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from mnist_sample import contract
+from mnist_sample.job import Job
+from mnist_sample.png import Chunk, write_chunk
+from mnist_sample.sampler import Samples, count_cpus
+from mnist_sample.sheet import enlarge
+
+_PROCESSES_FROM: Final = 4000
+"""Fewer pictures are written before worker processes have started."""
+_CHUNKS_AHEAD: Final = 4
+
+
+def name_file(job: Job, index: int, label: int) -> str:
+    """Return a picture's file name: seed, index and class; names sort by index."""
+    name = job.name_class(label)
+    safe = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
+    return f"seed{job.seed}_index{index:08d}" + (f"_digit{safe}" if safe else "") + ".png"
+
+
+def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int) -> None:
+    """Write one PNG for each sample into `target`.
+
+    They are written to a temporary folder beside it, which is renamed when all is there; into a folder that
+    exists they are moved one by one, over files of the same name only.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    try:
+        for _ in _spread(write_chunk, _chunks(staging, job, batches, scale), job.n):
+            pass
+        if target.exists():
+            for path in staging.iterdir():
+                path.replace(target / path.name)
+        else:
+            umask = os.umask(0)
+            os.umask(umask)
+            staging.chmod(0o777 & ~umask)  # mkdtemp makes private folders
+            staging.rename(target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _chunks(folder: Path, job: Job, batches: Iterable[Samples], scale: int) -> Iterator[Chunk]:
+    facts, index = job.facts(), job.start
+    for batch in batches:
+        labels = batch.labels.tolist()
+        indices = range(index, index + len(labels))
+        names = [name_file(job, i, label) for i, label in zip(indices, labels, strict=True)]
+        texts = [
+            {**facts, "index": str(i), "digit": job.name_class(label)}
+            for i, label in zip(indices, labels, strict=True)
+        ]
+        yield str(folder), names, enlarge(batch.images, scale).tobytes(), contract.IMAGE_SIZE * scale, texts
+        index += len(labels)
+
+
+def _spread(work: Callable[[Chunk], None], chunks: Iterable[Chunk], n: int) -> Iterator[None]:
+    """Do the work on all cores where there is enough of it, a bounded number of chunks ahead."""
+    if n < _PROCESSES_FROM or count_cpus() == 1:
+        yield from map(work, chunks)
+        return
+    import multiprocessing
+    from concurrent.futures import Future, ProcessPoolExecutor
+
+    # Not fork: onnxruntime's threads and locks would be copied in mid-step.
+    context = multiprocessing.get_context("spawn")
+    ahead: deque[Future[Any]] = deque()
+    with ProcessPoolExecutor(count_cpus(), mp_context=context) as pool, contextlib.ExitStack() as stack:
+        stack.callback(lambda: pool.shutdown(wait=True, cancel_futures=True))
+        for chunk in chunks:
+            ahead.append(pool.submit(work, chunk))
+            if len(ahead) >= count_cpus() * _CHUNKS_AHEAD:
+                ahead.popleft().result()
+                yield
+        for future in ahead:
+            future.result()

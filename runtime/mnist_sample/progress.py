@@ -1,0 +1,47 @@
+"""Shows on a terminal how far the work is, with its speed and the time left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Final, TextIO
+
+from mnist_sample.sampler import Samples
+
+_QUIET_SECONDS: Final = 1.0
+"""Shorter work shows nothing."""
+_REDRAW_SECONDS: Final = 0.1
+_CLEAR_LINE: Final = "\r\x1b[K"
+
+
+def track(batches: Iterable[Samples], n: int, stream: TextIO) -> Iterator[Samples]:
+    """Yield the batches unchanged, and keep a line on `stream` up to date; pass one only if it is a terminal."""
+    begun = time.monotonic()
+    due = begun + _QUIET_SECONDS
+    done, drawn = 0, False
+    try:
+        for batch in batches:
+            yield batch
+            done += len(batch.images)
+            now = time.monotonic()
+            if now >= due:
+                due, drawn = now + _REDRAW_SECONDS, True
+                stream.write(_CLEAR_LINE + describe_progress(done, n, now - begun))
+                stream.flush()
+    finally:
+        if drawn:
+            stream.write(_CLEAR_LINE)
+            stream.flush()
+
+
+def describe_progress(done: int, n: int, seconds: float) -> str:
+    """Return the line: share, counts, images per second and time left.
+
+    >>> describe_progress(50_000, 200_000, 2.0)
+    ' 25% 50,000 of 200,000, 25,000 images/s, 0:06 left'
+    """
+    rate = done / seconds
+    left = round((n - done) / rate)
+    hours, minutes = left // 3600, left // 60 % 60
+    clock = f"{hours}:{minutes:02d}:{left % 60:02d}" if hours else f"{minutes}:{left % 60:02d}"
+    return f"{done * 100 // n:3d}% {done:,} of {n:,}, {rate:,.0f} images/s, {clock} left"
