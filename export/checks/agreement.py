@@ -1,0 +1,191 @@
+"""Checks that run the file beside PyTorch, beside itself, and in ONNX's reference evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from onnx.reference import ReferenceEvaluator
+
+from export.checks.candidate import Array, Arrays, Candidate, Finding, first_line
+from export.errors import (
+    BatchMateError,
+    ExportError,
+    OptimisationLevelError,
+    ReferenceEvaluatorError,
+    RepeatError,
+    ValueMismatchError,
+)
+from mnist_sample import contract
+
+BATCHES = (1, 2, 3, 7, 64, 257)
+SCALES = (0.0, 10.0, 1000.0)
+"""Factors for latents out of the ordinary: zeros, and norms that drive the last layer into saturation."""
+TOLERATED_RATIO = 4.0
+"""Where PyTorch's own float32 error exceeds `atol`, the file's may be this many times as large."""
+LEVELS = {
+    "none": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+
+
+def check_values(candidate: Candidate) -> Finding:
+    """`sample` against PyTorch in float32, and both against PyTorch in float64.
+
+    Batches of 1, 2, 3, 7, 64 and 257, every label at every batch size, normal latents and extreme ones;
+    once from a fixed seed, whose figures the file keeps, and once from a fresh one.
+
+    Raises:
+        ValueMismatchError: says at which batch and label, and which side the error is on.
+    """
+    recorded = _worst_errors(candidate, candidate.seed)
+    fresh = _worst_errors(candidate, candidate.fresh_seed)
+    worst = {name: max(recorded[name], fresh[name]) for name in recorded}
+    text = ", ".join(f"{name} {value:.1e}" for name, value in worst.items())
+    return Finding("values", f"sample differs by {text} (atol {candidate.atol:.0e})", recorded)
+
+
+def _worst_errors(candidate: Candidate, seed: int) -> dict[str, float]:
+    """Return the largest differences over all batches of one seed; extreme latents are compared, not kept."""
+    worst = dict.fromkeys(("onnx-float64", "torch-float64", "onnx-torch"), 0.0)
+    for inputs, scale in _cases(candidate, seed):
+        exact = candidate.run_torch(inputs, torch.float64)
+        single = candidate.run_torch(inputs, torch.float32)
+        try:
+            sample = candidate.run(inputs)[1]
+        except ExportError:
+            raise
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise ValueMismatchError(
+                f"onnxruntime fails on a batch of {len(exact)}: {first_line(error)}"
+            ) from error
+        if sample.shape != exact.shape:
+            raise ValueMismatchError(f"sample has the shape {sample.shape}, PyTorch gives {exact.shape}")
+        theirs, ours = _largest(single, exact), _largest(sample, exact)
+        if not ours <= max(candidate.atol, TOLERATED_RATIO * theirs):
+            raise ValueMismatchError(_describe_mismatch(candidate, inputs, scale, sample, exact, theirs))
+        if scale == 1:
+            found = (ours, theirs, _largest(sample, single))
+            worst = {name: max(worst[name], value) for name, value in zip(worst, found, strict=True)}
+    return worst
+
+
+def _cases(candidate: Candidate, seed: int) -> Iterator[tuple[Arrays, float]]:
+    """Yield inputs and the scale of their latents: at every batch size as many batches as show all labels."""
+    classes = max(candidate.checkpoint.config.classes, 1)
+    for n in BATCHES:
+        for offset in range(0, classes, n):
+            yield candidate.draw(n, seed + offset), 1.0
+    for scale in SCALES:
+        yield candidate.draw(max(classes, 2), seed, scale), scale
+
+
+def _largest(a: Array, b: Array) -> float:
+    """Return the largest absolute difference; NaN where there is one, which no comparison accepts."""
+    return float(np.abs(a.astype(np.float64) - b).max())
+
+
+def _describe_mismatch(
+    candidate: Candidate, inputs: Arrays, scale: float, sample: Array, exact: Array, theirs: float
+) -> str:
+    errors = np.nan_to_num(np.abs(sample - exact), nan=np.inf).reshape(len(exact), -1).max(1)
+    row = int(errors.argmax())
+    label = f", label {inputs[contract.INPUT_LABEL][row]}" if contract.INPUT_LABEL in inputs else ""
+    return (
+        f"sample differs by {errors[row]:.1e} from PyTorch in float64 (PyTorch in float32: {theirs:.1e}; "
+        f"allowed {candidate.atol:.0e}): batch {len(exact)}, row {row}{label}, latents times {scale:g}.\n"
+        "The error is on the ONNX side: the file is not this checkpoint."
+    )
+
+
+def check_rows_alone(candidate: Candidate) -> Finding:
+    """Each row alone gives what it gives within a batch.
+
+    Raises:
+        BatchMateError: `image` differs by more than one level, or `sample` by more than `atol`.
+    """
+    inputs = candidate.draw(BATCHES[-1], candidate.seed)
+    image, sample = candidate.run(inputs)
+    alone = [
+        candidate.run({name: rows[i : i + 1] for name, rows in inputs.items()}) for i in range(len(image))
+    ]
+    levels = int(np.abs(np.concatenate([row[0] for row in alone]).astype(int) - image).max())
+    difference = _largest(np.concatenate([row[1] for row in alone]), sample)
+    if levels > 1 or not difference <= candidate.atol:
+        raise BatchMateError(
+            f"a row alone differs from itself in a batch of {len(image)} by {difference:.1e} in sample "
+            f"and {levels} levels in image"
+        )
+    how = "equal to the bit" if difference == 0 else f"sample {difference:.1e}, image {levels} levels"
+    return Finding("rows alone", f"{how} in a batch of {len(image)}", {"row-alone": difference})
+
+
+def check_repeat(candidate: Candidate) -> Finding:
+    """Two runs, and two sessions, give the same bits.
+
+    Raises:
+        RepeatError: they do not.
+    """
+    inputs = candidate.draw(BATCHES[-2], candidate.fresh_seed)
+    first, second = candidate.run(inputs), candidate.run(inputs)
+    again = candidate.open_session(LEVELS["all"]).run([contract.OUTPUT_IMAGE, contract.OUTPUT_SAMPLE], inputs)
+    for other in (second, again):
+        if any(a.tobytes() != b.tobytes() for a, b in zip(first, other, strict=True)):
+            raise RepeatError("two runs on the same input differ")
+    return Finding("repeat", "two runs and two sessions equal to the bit")
+
+
+def check_optimisation_levels(candidate: Candidate) -> Finding:
+    """Onnxruntime gives the same at each of its graph optimisation levels.
+
+    Raises:
+        OptimisationLevelError: names the level.
+    """
+    inputs = candidate.draw(BATCHES[-2], candidate.seed)
+    exact = candidate.run_torch(inputs, torch.float64)
+    image = candidate.run(inputs)[0]
+    worst, levels = 0.0, 0
+    for name, level in LEVELS.items():
+        other_image, sample = candidate.open_session(level).run(
+            [contract.OUTPUT_IMAGE, contract.OUTPUT_SAMPLE], inputs
+        )
+        difference = _largest(sample, exact)
+        step = int(np.abs(other_image.astype(int) - image).max())
+        if not difference <= candidate.atol or step > 1:
+            raise OptimisationLevelError(
+                f"at onnxruntime's optimisation level `{name}` sample differs by {difference:.1e} "
+                f"from PyTorch in float64 and image by {step} levels"
+            )
+        worst, levels = max(worst, difference), max(levels, step)
+    text = f"sample differs by {worst:.1e}, image by {levels} levels, at {', '.join(LEVELS)}"
+    return Finding("optimisation levels", text, {"optimisation-levels": worst})
+
+
+def check_reference_evaluator(candidate: Candidate) -> Finding:
+    """ONNX's reference evaluator, which shares no code with onnxruntime, agrees with PyTorch.
+
+    Raises:
+        ReferenceEvaluatorError: it does not.
+    """
+    inputs = candidate.draw(BATCHES[2], candidate.seed)
+    exact = candidate.run_torch(inputs, torch.float64)
+    try:
+        outputs = ReferenceEvaluator(candidate.model).run(
+            [contract.OUTPUT_IMAGE, contract.OUTPUT_SAMPLE], inputs
+        )
+        image, sample = np.asarray(outputs[0]), np.asarray(outputs[1])
+    except Exception as error:  # the evaluator raises whatever NumPy raises
+        raise ReferenceEvaluatorError(f"the reference evaluator fails: {first_line(error)}") from error
+    difference = _largest(sample, exact)
+    levels = int(np.abs(image.astype(int) - candidate.run(inputs)[0]).max())
+    if not difference <= candidate.atol or levels > 1:
+        raise ReferenceEvaluatorError(
+            f"ONNX's reference evaluator differs by {difference:.1e} from PyTorch in float64 "
+            f"and by {levels} levels from onnxruntime"
+        )
+    text = f"sample differs by {difference:.1e}, image by {levels} levels"
+    return Finding("reference evaluator", text, {"reference-evaluator": difference})

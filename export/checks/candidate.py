@@ -1,0 +1,142 @@
+"""What a check looks at, and what it finds."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from torch import nn
+
+from export.errors import InvalidGraphError
+from mnist_sample import contract
+from mnist_sample.errors import ProviderError
+from models.checkpoint import Checkpoint
+
+Array = np.ndarray[Any, Any]
+Arrays = dict[str, Array]
+
+PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
+    "cpu": ("CPUExecutionProvider", {}),
+    # TensorFloat-32 keeps 10 bits of a factor: no run of it could be told from a wrong weight.
+    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}),
+}
+FATAL = 4
+"""onnxruntime's log level that keeps its warnings from the user; what they warn of is checked here."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A check that held.
+
+    Attributes:
+        name: of the check, as the report and the file's metadata call it.
+        text: what was found, for people.
+        figures: measured differences to keep in the file, by what was compared.
+    """
+
+    name: str
+    text: str
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A file's bytes beside the checkpoint that they should stand for.
+
+    Attributes:
+        content: the bytes of the ONNX file.
+        checkpoint: what it was made from.
+        sha256: of the checkpoint's bytes.
+        generator: the original generator on the CPU, not folded.
+        atol: the largest difference of `sample` from PyTorch's in float64.
+        provider: `cpu` or `cuda`: where onnxruntime runs for the comparisons.
+        seed: of the latents that the recorded figures come from.
+        fresh_seed: of further latents, new each time.
+        draft: whether the measured differences are still missing from the metadata.
+    """
+
+    content: bytes
+    checkpoint: Checkpoint
+    sha256: str
+    generator: nn.Module
+    atol: float
+    provider: str
+    seed: int
+    fresh_seed: int
+    draft: bool = False
+
+    @cached_property
+    def model(self) -> onnx.ModelProto:
+        """The parsed file."""
+        try:
+            return onnx.load_from_string(self.content)
+        except Exception as error:  # protobuf's DecodeError has no stable home
+            raise InvalidGraphError("the file is not an ONNX model") from error
+
+    @cached_property
+    def session(self) -> ort.InferenceSession:
+        """Onnxruntime as users run it."""
+        return self.open_session(ort.GraphOptimizationLevel.ORT_ENABLE_ALL)
+
+    @cached_property
+    def double(self) -> nn.Module:
+        """The generator in float64."""
+        return copy.deepcopy(self.generator).double()
+
+    def open_session(self, level: ort.GraphOptimizationLevel) -> ort.InferenceSession:
+        """Return an onnxruntime session on the provider that was asked for, and on no other.
+
+        Raises:
+            InvalidGraphError: onnxruntime does not load the file.
+            ProviderError: the provider does not work here.
+        """
+        provider = PROVIDERS[self.provider]
+        options = ort.SessionOptions()
+        options.graph_optimization_level = level
+        options.log_severity_level = FATAL
+        try:
+            session = ort.InferenceSession(self.content, options, providers=[provider])
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise InvalidGraphError(f"onnxruntime does not load the file: {first_line(error)}") from error
+        if session.get_providers()[0] != provider[0]:
+            raise ProviderError(
+                f"onnxruntime cannot run on {self.provider} here; leave out --provider to check on the CPU"
+            )
+        return session
+
+    def draw(self, n: int, seed: int, scale: float = 1.0) -> Arrays:
+        """Return inputs for `n` rows: normal latents times `scale`, and labels that cycle through all."""
+        random = np.random.default_rng([seed, n])
+        latent = random.standard_normal((n, self.checkpoint.config.latent_dim)) * scale
+        inputs: Arrays = {contract.INPUT_LATENT: latent.astype(np.float32)}
+        classes = self.checkpoint.config.classes
+        if classes:
+            inputs[contract.INPUT_LABEL] = (np.arange(n) + seed) % classes
+        return inputs
+
+    def run(self, inputs: Arrays) -> tuple[Array, Array]:
+        """Return onnxruntime's `image` and `sample`."""
+        image, sample = self.session.run([contract.OUTPUT_IMAGE, contract.OUTPUT_SAMPLE], inputs)
+        return image, sample
+
+    def run_torch(self, inputs: Arrays, dtype: torch.dtype) -> Array:
+        """Return PyTorch's `sample` float64 `[batch, 1, 28, 28]`, computed in `dtype`."""
+        generator = self.double if dtype is torch.float64 else self.generator
+        latent = torch.from_numpy(inputs[contract.INPUT_LATENT]).to(dtype)
+        label = [torch.from_numpy(inputs[contract.INPUT_LABEL])] if contract.INPUT_LABEL in inputs else []
+        with torch.inference_mode():
+            sample: Array = generator(latent, *label).double().numpy()
+        return sample
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of a library's message, cut to a length that people read."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:200]

@@ -1,0 +1,75 @@
+"""Checks that `image` is the rounded `sample`, for every grey level."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+from export.checks.candidate import FATAL, PROVIDERS, Array, Candidate, Finding, first_line
+from export.errors import GreyScaleError
+from mnist_sample import contract
+
+PIXELS = contract.IMAGE_SIZE**2
+ROWS = 64
+
+
+def check_grey_scale(candidate: Candidate) -> Finding:
+    """`image` is `round(127.5 * sample + 127.5)`, on digits and on a ramp around each change of level.
+
+    Digits seldom fall beside a change of grey level. So the part of the graph behind `sample` also runs
+    alone, on the float32 numbers next to all 255 changes: another rounding mode or constant shows there.
+
+    Raises:
+        GreyScaleError: counts the pixels that differ.
+    """
+    image, sample = candidate.run(candidate.draw(ROWS, candidate.fresh_seed))
+    _compare("digits", image, sample)
+    ramp = ramp_samples()
+    _compare("a grey ramp", _run_tail(candidate, ramp), ramp)
+    return Finding("grey scale", f"image is the rounded sample in {image.size + ramp.size} pixels")
+
+
+def round_to_grey(sample: Array) -> Array:
+    """Return uint8 `[batch, 28, 28]` for float32 `[batch, 1, 28, 28]`, as the contract defines it."""
+    grey = np.rint(np.float32(127.5) * sample + np.float32(127.5))
+    image: Array = np.clip(grey, 0, 255).astype(np.uint8)[:, 0]
+    return image
+
+
+def ramp_samples() -> Array:
+    """Return float32 `[batch, 1, 28, 28]` in [-1, 1]: each level, each change of level, and neighbours."""
+    steps = ((np.arange(511) / 2 - 127.5) / 127.5).astype(np.float32)
+    around = [steps]
+    for _ in range(2):
+        around = [
+            np.nextafter(around[0], np.float32(-2)), *around, np.nextafter(around[-1], np.float32(2))
+        ]  # fmt: skip
+    values = np.clip(np.concatenate(around), -1, 1)
+    return np.resize(values, (-(-values.size // PIXELS), 1, contract.IMAGE_SIZE, contract.IMAGE_SIZE))
+
+
+def _run_tail(candidate: Candidate, sample: Array) -> Array:
+    """Run what lies between `sample` and `image` alone."""
+    try:
+        tail = onnx.utils.Extractor(candidate.model).extract_model(
+            [contract.OUTPUT_SAMPLE], [contract.OUTPUT_IMAGE]
+        )
+        options = ort.SessionOptions()
+        options.log_severity_level = FATAL
+        session = ort.InferenceSession(
+            tail.SerializeToString(), options, providers=[PROVIDERS[candidate.provider]]
+        )
+        image: Array = session.run(None, {contract.OUTPUT_SAMPLE: sample})[0]
+    except Exception as error:  # onnxruntime's errors share no base class
+        raise GreyScaleError(f"image is not made of sample alone: {first_line(error)}") from error
+    return image
+
+
+def _compare(what: str, image: Array, sample: Array) -> None:
+    wrong = image != round_to_grey(sample)
+    if wrong.any():
+        raise GreyScaleError(
+            "image is not round(127.5 * sample + 127.5): "
+            f"{int(wrong.sum())} of {wrong.size} pixels of {what} differ"
+        )

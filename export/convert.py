@@ -1,0 +1,186 @@
+"""Turns a checkpoint into an ONNX model: folded, cleaned of what the exporter leaves, and annotated."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from export.errors import BatchStatisticsError
+from export.fold import fold
+from mnist_sample import __version__, contract
+from mnist_sample.modelfile import seal
+from models.checkpoint import Checkpoint
+
+EXAMPLE_BATCH = 3
+"""Two or more, since torch.export takes a dimension of 1 for a constant."""
+EXPORTING_PACKAGES = ("torch", "onnx", "onnxscript")
+"""The packages that shape the graph: with the same versions, the same checkpoint gives the same graph."""
+
+
+class ContractModule(nn.Module):
+    """A generator with the outputs of the contract: `image` and `sample`."""
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `image` uint8 `[batch, 28, 28]` and `sample` float32 `[batch, 1, 28, 28]`."""
+        sample = self.generator(*inputs)
+        return torch.round(127.5 * sample + 127.5).to(torch.uint8).squeeze(1), sample
+
+
+def build_graph(checkpoint: Checkpoint, generator: nn.Module, opset: int) -> onnx.ModelProto:
+    """Return the folded and cleaned model, still without metadata.
+
+    Raises:
+        BatchStatisticsError: a layer of `generator` is in training mode.
+    """
+    for name, module in generator.named_modules():
+        if module.training:
+            raise BatchStatisticsError(
+                f"layer {name or 'generator'} is in training mode: its result would depend on the batch; "
+                "call eval() on the generator first"
+            )
+    example = example_inputs(checkpoint)
+    with _quiet():
+        model = _run_exporter(fold(generator, example), example, opset)
+    return _clean(model)
+
+
+def count_unfolded_nodes(checkpoint: Checkpoint, generator: nn.Module, opset: int) -> int:
+    """Return how many nodes the exporter makes of the generator as it stands."""
+    with _quiet():
+        return len(_run_exporter(generator, example_inputs(checkpoint), opset).graph.node)
+
+
+def example_inputs(checkpoint: Checkpoint) -> tuple[Tensor, ...]:
+    """Return inputs to trace with: their values do not matter."""
+    latent = torch.zeros(EXAMPLE_BATCH, checkpoint.config.latent_dim)
+    label = torch.zeros(EXAMPLE_BATCH, dtype=torch.int64)
+    return (latent, label) if checkpoint.config.classes else (latent,)
+
+
+def describe(checkpoint: Checkpoint, sha256: str, verification: Mapping[str, float]) -> dict[str, str]:
+    """Return the file's metadata, but for its digest.
+
+    Args:
+        checkpoint: what is exported.
+        sha256: of the checkpoint's bytes.
+        verification: check -> measured difference.
+    """
+    versions = {"mnist-sample": __version__} | {name: version(name) for name in EXPORTING_PACKAGES}
+    return {
+        contract.KEY_CONTRACT: str(contract.CONTRACT_VERSION),
+        contract.KEY_ARCHITECTURE: checkpoint.architecture,
+        contract.KEY_LATENT_DIM: str(checkpoint.config.latent_dim),
+        contract.KEY_CLASSES: encode_json(list(checkpoint.class_names)),
+        contract.KEY_TRAINING: encode_json(checkpoint.training),
+        contract.KEY_CHECKPOINT_SHA256: sha256,
+        contract.KEY_VERSIONS: encode_json(versions),
+        contract.KEY_VERIFICATION: encode_json(dict(verification)),
+        contract.KEY_EVALUATION: encode_json(checkpoint.evaluation),
+    }
+
+
+def encode_json(value: object) -> str:
+    """Return the one JSON text that stands for `value` in a file."""
+    return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def annotate(model: onnx.ModelProto, metadata: Mapping[str, str]) -> bytes:
+    """Return the bytes of the file: `model` with `metadata` and the digest of the whole."""
+    annotated = onnx.ModelProto()
+    annotated.CopyFrom(model)
+    entries = {**metadata, contract.KEY_FILE_SHA256: contract.DIGEST_PLACEHOLDER}
+    onnx.helper.set_model_props(annotated, entries)
+    return seal(annotated.SerializeToString(deterministic=True))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's chatter from the user: what it warns of is checked by `export.checks`."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _run_exporter(generator: nn.Module, example: tuple[Tensor, ...], opset: int) -> onnx.ModelProto:
+    """Run torch.export's ONNX exporter with a symbolic batch."""
+    batch = torch.export.Dim(contract.BATCH_AXIS)
+    program = torch.onnx.export(
+        ContractModule(generator),
+        example,
+        dynamo=True,
+        external_data=False,
+        opset_version=opset,
+        input_names=[contract.INPUT_LATENT, contract.INPUT_LABEL][: len(example)],
+        output_names=[contract.OUTPUT_IMAGE, contract.OUTPUT_SAMPLE],
+        dynamic_shapes=(tuple({0: batch} for _ in example),),
+        verbose=False,
+    )
+    assert program is not None
+    return program.model_proto
+
+
+def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Drop the exporter's notes and spelt-out defaults, and name everything by its place in the graph."""
+    graph = model.graph
+    names = _stable_names(graph)
+    cleaned = onnx.ModelProto(ir_version=model.ir_version, producer_name="mnist-sample")
+    cleaned.producer_version = __version__
+    cleaned.opset_import.extend(model.opset_import)
+    cleaned.graph.name = "generator"
+    for node in graph.node:
+        kept = cleaned.graph.node.add(op_type=node.op_type, domain=node.domain, name=names[node.output[0]])
+        kept.input.extend(names[name] for name in node.input)
+        kept.output.extend(names[name] for name in node.output)
+        kept.attribute.extend(_spelt_attributes(node, model.opset_import[0].version))
+    for tensor in sorted(graph.initializer, key=lambda tensor: names[tensor.name]):
+        array = onnx.numpy_helper.to_array(tensor)
+        cleaned.graph.initializer.append(onnx.numpy_helper.from_array(array, names[tensor.name]))
+    for old, new in ((graph.input, cleaned.graph.input), (graph.output, cleaned.graph.output)):
+        for value in old:
+            kind = value.type.tensor_type
+            shape = [dim.dim_value or contract.BATCH_AXIS for dim in kind.shape.dim]
+            new.append(onnx.helper.make_tensor_value_info(value.name, kind.elem_type, shape))
+    return cleaned
+
+
+def _spelt_attributes(node: onnx.NodeProto, opset: int) -> list[onnx.AttributeProto]:
+    """Return the attributes that differ from the operator's defaults, in the order of their names."""
+    defaults = onnx.defs.get_schema(node.op_type, opset, node.domain).attributes
+    return sorted(
+        (attribute for attribute in node.attribute if attribute != defaults[attribute.name].default_value),
+        key=lambda attribute: attribute.name,
+    )
+
+
+def _stable_names(graph: onnx.GraphProto) -> dict[str, str]:
+    """Map each value's name to `<operator>_<place>`, and a constant's to that of its first user."""
+    fixed = {value.name for value in (*graph.input, *graph.output)}
+    names = {name: name for name in fixed} | {"": ""}
+    for place, node in enumerate(graph.node):
+        step = f"{node.op_type.lower()}_{place}"
+        for position, name in enumerate(node.input):
+            names.setdefault(name, f"{step}.{position}")
+        for position, name in enumerate(node.output):
+            names.setdefault(name, step if position == 0 else f"{step}:{position}")
+    return names

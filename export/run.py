@@ -1,0 +1,122 @@
+"""Runs an export, or proves an existing file again."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import nn
+
+from export.checks import CHECKS, Candidate, Finding
+from export.convert import annotate, build_graph, count_unfolded_nodes, describe
+from export.errors import CheckpointRefusedError, ExportError
+from mnist_sample.files import write_atomically
+from models import checkpoint as checkpoints
+from models.checkpoint import Checkpoint
+
+Report = Callable[[Finding], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user can choose.
+
+    Attributes:
+        opset: of the standard domain.
+        atol: the largest difference of `sample` from PyTorch's in float64.
+        provider: `cpu` or `cuda`, where onnxruntime runs for the comparisons.
+    """
+
+    opset: int
+    atol: float
+    provider: str
+
+
+def export(source: Path, target: Path, options: Options, report: Report) -> None:
+    """Write `target` from the checkpoint `source` if every check holds; else leave it as it was.
+
+    Raises:
+        ExportError: the class says which check failed.
+        OSError: the target cannot be written.
+    """
+    checkpoint, sha256, generator = _load(source, report)
+    content = make_verified(checkpoint, sha256, generator, options, report)
+    write_atomically(target, content)
+
+
+def check(source: Path, target: Path, options: Options, report: Report) -> None:
+    """Prove that `target` stands for the checkpoint `source`, writing nothing.
+
+    Raises:
+        ExportError: the class says which check failed.
+    """
+    checkpoint, sha256, generator = _load(source, report)
+    try:
+        content = target.read_bytes()
+    except OSError as error:
+        raise ExportError(f"cannot read {target}: {error.strerror}") from error
+    run_checks(_make_candidate(content, checkpoint, sha256, generator, options), report)
+
+
+def make_verified(
+    checkpoint: Checkpoint, sha256: str, generator: nn.Module, options: Options, report: Report
+) -> bytes:
+    """Return the bytes of a file for which every check held.
+
+    Raises:
+        ExportError: the class says which check failed.
+    """
+    model = build_graph(checkpoint, generator, options.opset)
+    report(
+        Finding(
+            "folding",
+            f"{count_unfolded_nodes(checkpoint, generator, options.opset)} nodes as traced, "
+            f"{len(model.graph.node)} after folding",
+        )
+    )
+    draft = annotate(model, describe(checkpoint, sha256, {}))
+    candidate = replace(_make_candidate(draft, checkpoint, sha256, generator, options), draft=True)
+    figures = run_checks(candidate, report)
+    return annotate(model, describe(checkpoint, sha256, figures))
+
+
+def run_checks(candidate: Candidate, report: Report) -> dict[str, float]:
+    """Run all checks in order and return the figures to keep: what was compared -> largest difference.
+
+    Raises:
+        ExportError: of the first check that fails.
+    """
+    figures: dict[str, float] = {}
+    for run_check in CHECKS:
+        finding = run_check(candidate)
+        report(finding)
+        figures |= {name: float(f"{value:.1e}") for name, value in finding.figures.items()}
+    return figures
+
+
+def _load(source: Path, report: Report) -> tuple[Checkpoint, str, nn.Module]:
+    """Read and build the checkpoint: the first check."""
+    try:
+        checkpoint, sha256 = checkpoints.read(source)
+    except checkpoints.CheckpointError as error:
+        raise CheckpointRefusedError(str(error)) from error
+    weights = sum(tensor.numel() for tensor in checkpoint.weights.values())
+    report(Finding("checkpoint", f"{checkpoint.architecture}, {weights:,} weights, SHA-256 {sha256[:12]}"))
+    return checkpoint, sha256, checkpoint.build_generator()
+
+
+def _make_candidate(
+    content: bytes, checkpoint: Checkpoint, sha256: str, generator: nn.Module, options: Options
+) -> Candidate:
+    return Candidate(
+        content=content,
+        checkpoint=checkpoint,
+        sha256=sha256,
+        generator=generator,
+        atol=options.atol,
+        provider=options.provider,
+        seed=int(sha256[:8], 16),
+        fresh_seed=secrets.randbits(32),
+    )
