@@ -9,9 +9,11 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
+from typing import Any
 
 import onnx
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.errors import BatchStatisticsError
@@ -144,6 +146,7 @@ def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
     """Drop the exporter's notes and spelt-out defaults, and name everything by its place in the graph."""
     graph = model.graph
     names = _stable_names(graph)
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     cleaned = onnx.ModelProto(ir_version=model.ir_version, producer_name="mnist-sample")
     cleaned.producer_version = __version__
     cleaned.opset_import.extend(model.opset_import)
@@ -152,10 +155,9 @@ def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
         kept = cleaned.graph.node.add(op_type=node.op_type, domain=node.domain, name=names[node.output[0]])
         kept.input.extend(names[name] for name in node.input)
         kept.output.extend(names[name] for name in node.output)
-        kept.attribute.extend(_spelt_attributes(node, model.opset_import[0].version))
-    for tensor in sorted(graph.initializer, key=lambda tensor: names[tensor.name]):
-        array = onnx.numpy_helper.to_array(tensor)
-        cleaned.graph.initializer.append(onnx.numpy_helper.from_array(array, names[tensor.name]))
+        kept.attribute.extend(_needed_attributes(node, model.opset_import[0].version, constants))
+    for name in sorted(constants, key=names.__getitem__):
+        cleaned.graph.initializer.append(onnx.numpy_helper.from_array(constants[name], names[name]))
     for old, new in ((graph.input, cleaned.graph.input), (graph.output, cleaned.graph.output)):
         for value in old:
             kind = value.type.tensor_type
@@ -164,13 +166,15 @@ def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
     return cleaned
 
 
-def _spelt_attributes(node: onnx.NodeProto, opset: int) -> list[onnx.AttributeProto]:
+def _needed_attributes(
+    node: onnx.NodeProto, opset: int, constants: Mapping[str, NDArray[Any]]
+) -> list[onnx.AttributeProto]:
     """Return the attributes that differ from the operator's defaults, in the order of their names."""
-    defaults = onnx.defs.get_schema(node.op_type, opset, node.domain).attributes
-    return sorted(
-        (attribute for attribute in node.attribute if attribute != defaults[attribute.name].default_value),
-        key=lambda attribute: attribute.name,
-    )
+    attributes = onnx.defs.get_schema(node.op_type, opset, node.domain).attributes
+    idle = {name: attribute.default_value for name, attribute in attributes.items()}
+    if node.op_type == "Reshape" and 0 not in constants.get(node.input[1], ()):
+        idle["allowzero"] = onnx.helper.make_attribute("allowzero", 1)  # says how to read zeros, without any
+    return sorted((a for a in node.attribute if a != idle[a.name]), key=lambda attribute: attribute.name)
 
 
 def _stable_names(graph: onnx.GraphProto) -> dict[str, str]:
