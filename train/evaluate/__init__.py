@@ -1,0 +1,1 @@
+"""How good are the digits? Each figure beside the same figure for real test digits."""

@@ -1,0 +1,52 @@
+"""Real MNIST for the evaluation: the digits that every figure is measured against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mnist_sample.errors import UsageError
+from train.data import Dataset, Split, load_dataset
+from train.idx import DataError
+
+
+@dataclass(frozen=True)
+class RealDigits:
+    """MNIST: images uint8 `[n, 28, 28]`, ink 255 on paper 0, and labels int64 `[n]`."""
+
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+
+
+def load_mnist(source: str) -> RealDigits:
+    """Return both splits of MNIST.
+
+    Args:
+        source: a folder of MNIST's IDX files; `auto` and `mnist` look for them as training does.
+
+    Raises:
+        UsageError: `source` names the bundled digits.
+        DataError: there is no MNIST there, or the digits there are not MNIST's.
+    """
+    if source == "bundled":
+        raise UsageError("the evaluation compares with real digits: name MNIST's folder with --data DIR")
+    train, test = _load_split(source, "train"), _load_split(source, "t10k")
+    return RealDigits(*train, *test)
+
+
+def _load_split(source: str, split: Split) -> tuple[Tensor, Tensor]:
+    digits: Dataset = load_dataset("mnist" if source == "auto" else source, _refuse, split)
+    if not digits.seen_mnist or digits.labels is None:
+        raise DataError(
+            f"{digits.name} does not hold MNIST with its labels: the evaluation's classifier knows MNIST only"
+        )
+    # The arrays may be read-only views of a file's bytes, which torch does not take.
+    return torch.from_numpy(digits.images.copy()), torch.from_numpy(digits.labels.copy())
+
+
+def _refuse(warning: str) -> None:
+    raise AssertionError(f"`mnist` never falls back, but: {warning}")
