@@ -1,0 +1,101 @@
+"""Every setting of a run, with each architecture's defaults in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Literal
+
+from mnist_sample.errors import UsageError
+
+MAX_BATCH_SIZE: Final = 65_536
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What decides the weights of a run, beside the data and the machine.
+
+    Attributes:
+        arch: name in the registry of `models`.
+        steps: updates of the generator; None where only `minutes` ends the run.
+        minutes: wall-clock bound of the training; None for no bound.
+        batch_size: real digits per step, over all processes together.
+        lr: Adam's learning rate at the start, for both networks.
+        hold: share of the run that keeps `lr`; after it, a half cosine takes it to 0. 1 keeps it constant.
+        beta1: Adam's first decay.
+        beta2: Adam's second decay.
+        ema: decay of the generator's averaged weights per step; 0 keeps the last weights.
+        objective: `relativistic` (R3GAN, arXiv 2501.05441) or `bce` (the tutorial's).
+        gamma: weight of the R1 and R2 gradient penalties; `relativistic` only.
+        joint: real and generated digits pass D in one batch; separate batches are the tutorial's.
+        shift: D sees both kinds of digits moved by up to so many pixels.
+        bf16: autocast to bfloat16; None takes it where the processor has instructions for it.
+        seed: decides initial weights, batches and latents.
+        device: `cuda` or `cpu`.
+    """
+
+    arch: str = "digits"
+    steps: int | None = 6000
+    minutes: float | None = None
+    batch_size: int = 128
+    lr: float = 1e-3
+    hold: float = 0.0
+    beta1: float = 0.0
+    beta2: float = 0.99
+    ema: float = 0.999
+    objective: Literal["relativistic", "bce"] = "relativistic"
+    gamma: float = 1.0
+    joint: bool = True
+    shift: int = 0
+    bf16: bool | None = None
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        _check(self.steps is None or self.steps >= 1, "--steps must be 1 or more")
+        _check(self.minutes is None or 0 < self.minutes < 1e6, "--minutes must be greater than 0")
+        _check(2 <= self.batch_size <= MAX_BATCH_SIZE, f"--batch-size must be from 2 to {MAX_BATCH_SIZE}")
+        _check(0 < self.lr < float("inf"), "--lr must be greater than 0")
+        _check(0 <= self.seed < 2**63, "--seed must be from 0 to 2**63 - 1")
+        _check(self.steps is not None or self.minutes is not None, "--steps or --minutes must end the run")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return asdict(self)
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise UsageError(message)
+
+
+DEFAULTS: Final[dict[str, TrainConfig]] = {
+    "digits": TrainConfig(),
+    "tutorial": TrainConfig(
+        arch="tutorial", steps=1407, lr=2e-4, beta1=0.5, beta2=0.999, objective="bce", bf16=False
+    ),
+}
+
+TUTORIAL_PRINTED: Final = replace(
+    DEFAULTS["tutorial"], lr=0.01, hold=1.0, beta1=0.9, beta2=0.999, ema=0.0, joint=False
+)
+"""The tutorial's own setting: Adam as it comes, lr 0.01, real and generated digits in separate batches."""
+
+
+def make_config(arch: str, given: Mapping[str, Any]) -> TrainConfig:
+    """Return an architecture's defaults with the given values in their place; None counts as not given.
+
+    `--arch tutorial --lr 0.01` is the tutorial's printed setting, with all that belongs to it.
+
+    Raises:
+        UsageError: unknown architecture, or a value out of range.
+    """
+    if arch not in DEFAULTS:
+        raise UsageError(f"unknown architecture {arch!r}: choose from {', '.join(sorted(DEFAULTS))}")
+    chosen = {name: value for name, value in given.items() if value is not None}
+    defaults = DEFAULTS[arch]
+    if arch == "tutorial" and chosen.get("lr") == TUTORIAL_PRINTED.lr:
+        defaults = TUTORIAL_PRINTED
+    if "minutes" in chosen and "steps" not in chosen:
+        chosen["steps"] = None
+    return replace(defaults, **chosen)

@@ -1,0 +1,195 @@
+"""Where the digits come from: MNIST, any folder of IDX files, or the bundled generator."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mnist_sample.errors import MnistSampleError
+from train.idx import DataError, find_idx, read_images, read_labels
+
+Split = Literal["train", "t10k"]
+
+DOWNLOAD_FOLDER: Final = Path("data")
+RAW_FOLDER: Final = Path("MNIST", "raw")
+"""Where torchvision puts the files below its root."""
+DOWNLOAD_TIMEOUT_SECONDS: Final = 10.0
+BUNDLED_DIGITS: Final = 60_000
+MNIST_IMAGES_SHA256: Final = {
+    "train": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "t10k": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+}
+"""Of the uncompressed images files, so that MNIST is known by what it is and not by its folder."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled or unlabelled digits.
+
+    Attributes:
+        name: what they are, for people: a folder, or the bundled generator.
+        images: uint8 `[n, 28, 28]`, ink 255 on paper 0.
+        labels: int64 `[n]` in [0, classes); None where the folder has no labels.
+        class_names: one per label index, the value that the labels file has for it; empty without labels.
+        sha256: of shapes and values, lower-case hex: equal data have equal digests, however they are packed.
+        seen_mnist: whether these are the digits of MNIST itself.
+    """
+
+    name: str
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64] | None
+    class_names: tuple[str, ...]
+    sha256: str
+    seen_mnist: bool
+
+
+def load_dataset(source: str, warn: Callable[[str], None], split: Split = "train") -> Dataset:
+    """Return the digits that `--data` names.
+
+    Args:
+        source: `auto`, `mnist`, `bundled`, or a folder of IDX files under MNIST's names, plain or `.gz`.
+        warn: takes one line for the user; called where `auto` falls back to bundled digits.
+        split: `train`, or `t10k` for the test digits.
+
+    Raises:
+        DataError: nothing was found, or what was found is damaged; the message names the remedy.
+    """
+    if source == "bundled":
+        return _draw_bundled("as --data bundled asks", warn)
+    if source not in ("auto", "mnist"):
+        return read_folder(Path(source), split)
+    if named := os.environ.get("MNIST_DIR"):
+        # A folder that someone named and mistyped must not be passed over in silence.
+        return read_folder(Path(named), split)
+    with contextlib.suppress(MissingError):
+        return read_folder(DOWNLOAD_FOLDER, split)
+    try:
+        _download()
+        return read_folder(DOWNLOAD_FOLDER, split)
+    except MissingError as failed:
+        if source == "mnist":
+            raise
+        return _draw_bundled(f"{failed}", warn)
+
+
+class MissingError(DataError):
+    """No digits there: another source may be tried. Damaged digits are never passed over."""
+
+
+def read_folder(folder: Path, split: Split = "train") -> Dataset:
+    """Read one split of a folder of IDX files, or of torchvision's `MNIST/raw` below it.
+
+    Raises:
+        DataError: no images of that split, a damaged file, or labels out of step with the images.
+    """
+    if not folder.is_dir():
+        raise MissingError(f"there is no folder {folder}")
+    if (folder / RAW_FOLDER).is_dir():
+        folder = folder / RAW_FOLDER
+    images_path = find_idx(folder, f"{split}-images-idx3-ubyte")
+    if images_path is None:
+        raise _explain_missing(folder, split)
+    images = read_images(images_path)
+    labels_path = find_idx(folder, f"{split}-labels-idx1-ubyte")
+    labels = None
+    if labels_path is not None:
+        labels = read_labels(labels_path).astype(np.int64)
+        if len(labels) != len(images):
+            raise DataError(
+                f"{labels_path} has {len(labels)} labels for {len(images)} images: the two files do not "
+                "belong together"
+            )
+    seen_mnist = hashlib.sha256(_idx_bytes(images)).hexdigest() == MNIST_IMAGES_SHA256[split]
+    return _make_dataset("MNIST" if seen_mnist else str(folder), images, labels, seen_mnist)
+
+
+def _make_dataset(
+    name: str, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64] | None, seen_mnist: bool
+) -> Dataset:
+    digest = hashlib.sha256(_idx_bytes(images))
+    values: list[int] = []
+    if labels is not None:
+        digest.update(labels.astype(np.uint8).tobytes())
+        # Labels may begin at 1 or leave gaps: classes are those that occur, named by their values.
+        present, labels = np.unique(labels, return_inverse=True)
+        values = present.tolist()
+    return Dataset(
+        name=name,
+        images=images,
+        labels=labels,
+        class_names=tuple(str(value) for value in values),
+        sha256=digest.hexdigest(),
+        seen_mnist=seen_mnist,
+    )
+
+
+def _idx_bytes(images: npt.NDArray[np.uint8]) -> bytes:
+    """Return what an uncompressed IDX file of these images holds."""
+    header = np.array([0x803, *images.shape], dtype=">u4").tobytes()
+    return header + np.ascontiguousarray(images).tobytes()
+
+
+def _explain_missing(folder: Path, split: Split) -> DataError:
+    other = "t10k" if split == "train" else "train"
+    if find_idx(folder, f"{other}-images-idx3-ubyte") is not None:
+        return DataError(
+            f"{folder} has only the {other} files: {split}-images-idx3-ubyte (or .gz) is missing there"
+        )
+    return MissingError(f"{folder} has no {split}-images-idx3-ubyte or {split}-images-idx3-ubyte.gz")
+
+
+def _download() -> None:
+    """Download MNIST through torchvision, quietly, and give up soon where there is no network.
+
+    A broken download leaves nothing behind: the files move to their place when all of them are whole.
+    """
+    from torchvision.datasets import MNIST
+
+    previous = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
+    try:
+        target = DOWNLOAD_FOLDER / RAW_FOLDER
+        target.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(dir=DOWNLOAD_FOLDER, prefix=".download-") as folder,
+            contextlib.redirect_stderr(io.StringIO()),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            MNIST(folder, download=True)
+            for path in (Path(folder) / RAW_FOLDER).iterdir():
+                path.replace(target / path.name)
+    except (RuntimeError, OSError) as error:
+        raise MissingError("MNIST could not be downloaded: name its folder with --data DIR") from error
+    finally:
+        socket.setdefaulttimeout(previous)
+
+
+def _draw_bundled(reason: str, warn: Callable[[str], None]) -> Dataset:
+    """Draw digits from the generator inside `mnist_sample`: a stand-in that works without a network."""
+    from mnist_sample import Sampler
+
+    warn(
+        f"WARNING: THIS MODEL WILL NOT HAVE SEEN MNIST ({reason}).\n"
+        "It learns from digits that the bundled generator drew, and its checkpoint says so."
+    )
+    try:
+        images, labels = Sampler(provider="cpu").sample(BUNDLED_DIGITS, seed=0)
+    except MnistSampleError as error:
+        raise DataError(f"no MNIST here, and no bundled digits either: {error}") from error
+    return _make_dataset(
+        f"bundled generator, {BUNDLED_DIGITS} digits of seed 0",
+        np.asarray(images, np.uint8),
+        np.asarray(labels, np.int64),
+        seen_mnist=False,
+    )

@@ -1,0 +1,101 @@
+"""What the two networks are asked to minimise: the tutorial's loss and the relativistic one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Judge = Callable[..., Tensor]
+"""A discriminator: images float32 `[n, 1, 28, 28]` (and labels int64 `[n]`) to one logit each."""
+
+
+class Losses(NamedTuple):
+    """Sums over the rows of one process; divided by the global batch size they are the step's losses.
+
+    Attributes:
+        loss: what is minimised.
+        penalty: the gradient penalty within it.
+        curves: float32 `[k]`, detached: the tutorial's loss_real_real and loss_fake_fake for D's step,
+            its loss_fake_real for G's.
+    """
+
+    loss: Tensor
+    penalty: Tensor
+    curves: Tensor
+
+
+CURVES: Final = ("loss_real_real", "loss_fake_fake", "loss_fake_real")
+"""The tutorial's three curves: real taken for real, fake for fake, and (to G's joy) fake for real."""
+
+
+def set_trainable(module: nn.Module, trainable: bool) -> None:
+    """Switch the gradients of a network's weights on or off."""
+    for parameter in module.parameters():
+        parameter.requires_grad_(trainable)
+
+
+def relativistic_d(judge: Judge, real: Tensor, fake: Tensor, labels: list[Tensor], gamma: float) -> Losses:
+    """D's step of R3GAN (arXiv 2501.05441): each real digit against the generated one beside it, R1 and R2.
+
+    The penalties are `gamma / 2` times the squared norm of each logit's gradient by its image, for real and
+    generated digits alike.
+    """
+    images = torch.cat([real, fake]).requires_grad_()
+    logits = judge(images, *(torch.cat([label, label]) for label in labels)).flatten()
+    on_real, on_fake = logits.chunk(2)
+    (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    penalty = gamma / 2 * slope.square().sum()
+    loss = F.softplus(on_fake - on_real).sum() + penalty
+    return Losses(loss, penalty.detach(), _relative_curves(on_real, on_fake)[:2])
+
+
+def relativistic_g(judge: Judge, real: Tensor, fake: Tensor, labels: list[Tensor]) -> Losses:
+    """G's step of R3GAN: the generated digit is to look more real than the real one beside it."""
+    with torch.no_grad():
+        on_real = judge(real, *labels).flatten()
+    on_fake = judge(fake, *labels).flatten()
+    loss = F.softplus(on_real - on_fake).sum()
+    return Losses(loss, torch.zeros_like(loss.detach()), _relative_curves(on_real, on_fake)[2:])
+
+
+def _relative_curves(on_real: Tensor, on_fake: Tensor) -> Tensor:
+    """Return the tutorial's three losses for logits that mean something only beside the other side's mean."""
+    real, fake = on_real.detach(), on_fake.detach()
+    against_fake, against_real = real - fake.mean(), fake - real.mean()
+    return torch.stack(
+        [
+            F.softplus(-against_fake).sum(),
+            F.softplus(against_real).sum(),
+            F.softplus(-against_real).sum(),
+        ]
+    )
+
+
+def bce_d(judge: Judge, real: Tensor, fake: Tensor, joint: bool) -> Losses:
+    """D's step of the tutorial: binary cross-entropy, real 1, generated 0.
+
+    `joint` sends both kinds through D in one batch. The tutorial's D ends in BatchNorm, which gives every
+    batch's logits the same mean: two separate batches cannot be told apart by it.
+    """
+    on_real, on_fake = _judge_both(judge, real, fake, joint)
+    real_real, fake_fake = F.softplus(-on_real).sum(), F.softplus(on_fake).sum()
+    loss = (real_real + fake_fake) / 2
+    return Losses(loss, torch.zeros_like(loss.detach()), torch.stack([real_real, fake_fake]).detach())
+
+
+def bce_g(judge: Judge, real: Tensor, fake: Tensor, joint: bool) -> Losses:
+    """G's step of the tutorial: D is to take generated digits for real."""
+    on_fake = _judge_both(judge, real, fake, joint)[1] if joint else judge(fake).flatten()
+    loss = F.softplus(-on_fake).sum()
+    return Losses(loss, torch.zeros_like(loss.detach()), loss.detach()[None])
+
+
+def _judge_both(judge: Judge, real: Tensor, fake: Tensor, joint: bool) -> tuple[Tensor, Tensor]:
+    if not joint:
+        return judge(real).flatten(), judge(fake).flatten()
+    on_real, on_fake = judge(torch.cat([real, fake])).flatten().chunk(2)
+    return on_real, on_fake

@@ -1,0 +1,201 @@
+"""The folder of a run: its checkpoints, metrics and pictures, each file whole at every moment."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import mnist_sample
+from mnist_sample.errors import UsageError
+from mnist_sample.files import write_atomically
+from models import checkpoint
+from train.config import TrainConfig
+from train.data import Dataset
+from train.pictures import to_pixels, write_curves, write_gif, write_sheet
+from train.report import write_report
+from train.state import State, average_weights, save_state
+
+SHEET_SIZE: Final = 100
+SHEET_COLUMNS: Final = 10
+RESULT_SIZE: Final = 5
+RESULT_SCALE: Final = 4
+FIXED_LATENTS_SEED: Final = 0
+SAMPLING_BATCH: Final = 500
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a run's files say of how it was made.
+
+    Attributes:
+        config: its settings.
+        source: what `--data` named.
+        data: name of the data.
+        data_sha256: digest of the data.
+        seen_mnist: whether the data are MNIST itself.
+        class_names: one per label; empty where unconditional.
+        threads: CPU threads of each process.
+        processes: how many trained together.
+        versions: of the packages that decide the weights.
+    """
+
+    config: TrainConfig
+    source: str
+    data: str
+    data_sha256: str
+    seen_mnist: bool
+    class_names: tuple[str, ...]
+    threads: int
+    processes: int
+    versions: dict[str, str]
+
+    @classmethod
+    def of(cls, config: TrainConfig, source: str, data: Dataset, processes: int) -> Provenance:
+        """Return what this process knows."""
+        return cls(
+            config=config,
+            source=source,
+            data=data.name,
+            data_sha256=data.sha256,
+            seen_mnist=data.seen_mnist,
+            class_names=() if config.arch == "tutorial" else data.class_names,
+            threads=torch.get_num_threads(),
+            processes=processes,
+            versions={
+                "python": platform.python_version(),
+                "torch": str(torch.__version__),
+                "numpy": np.__version__,
+                "mnist_sample": mnist_sample.__version__,
+            },
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {
+            "data": self.data,
+            "data_sha256": self.data_sha256,
+            "seen_mnist": self.seen_mnist,
+            "seed": self.config.seed,
+            "batch_size": self.config.batch_size,
+            "lr": self.config.lr,
+            "device": self.config.device,
+            "threads": self.threads,
+            "processes": self.processes,
+            "versions": self.versions,
+            "settings": self.config.as_dict(),
+        }
+
+
+class RunFolder:
+    """Writes what a run leaves behind. Any method may raise OSError."""
+
+    def __init__(self, path: Path, provenance: Provenance) -> None:
+        self.path = path
+        self.provenance = provenance
+        self.saved_step: int | None = None
+        self._metrics: list[dict[str, Any]] = []
+
+    def begin(self, data: Dataset) -> None:
+        """Make a new folder with its settings and a sheet of real digits.
+
+        Raises:
+            UsageError: another run lives there.
+        """
+        if (self.path / "resume.pt").exists() or (self.path / "gen.pt").exists():
+            raise UsageError(
+                f"{self.path} already holds a run: go on with it (python -m train --resume {self.path}) "
+                "or choose another --out"
+            )
+        (self.path / "samples").mkdir(parents=True, exist_ok=True)
+        self._write_text("config.json", json.dumps({**self.provenance.as_dict()}, indent=2) + "\n")
+        self._write_text("metrics.jsonl", "")
+        reals = torch.from_numpy(pick_reals(data)).unsqueeze(1)
+        write_sheet(reals, self.path / "reals.png", SHEET_COLUMNS)
+
+    def reopen(self, step: int) -> None:
+        """Take up a run that was saved at `step`: what was written after that is taken back."""
+        self.saved_step = step
+        (self.path / "samples").mkdir(exist_ok=True)
+        lines = (self.path / "metrics.jsonl").read_text().splitlines()
+        # A killed run may have left half a line.
+        complete = [json.loads(line) for line in lines if line.endswith("}")]
+        self._metrics = [line for line in complete if line["step"] <= step]
+        self._write_text("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self._metrics))
+        for sheet in self._sheets():
+            if int(sheet.stem) > step:
+                sheet.unlink()
+
+    def log(self, line: dict[str, Any]) -> None:
+        """Append a line to `metrics.jsonl`."""
+        self._metrics.append(line)
+        with (self.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def draw(self, state: State) -> None:
+        """Write `samples/<step>.png` from the fixed latents."""
+        images = to_pixels(generate(state, SHEET_SIZE, FIXED_LATENTS_SEED))
+        write_sheet(images, self.path / "samples" / f"{state.step:06d}.png", SHEET_COLUMNS)
+
+    def save(self, state: State) -> None:
+        """Write `gen.pt` and `resume.pt`."""
+        trained = checkpoint.Checkpoint(
+            architecture=self.provenance.config.arch,
+            config=state.model,
+            class_names=self.provenance.class_names,
+            weights=average_weights(state),
+            training={
+                **self.provenance.as_dict(),
+                "steps": state.step,
+                "seconds": round(state.seconds, 1),
+            },
+        )
+        write_atomically(self.path / "gen.pt", checkpoint.encode(trained))
+        facts = {**self.provenance.as_dict(), "source": self.provenance.source}
+        save_state(state, facts, self.path / "resume.pt")
+        self.saved_step = state.step
+
+    def finish(self, state: State) -> None:
+        """Write the closing pictures and the report."""
+        write_curves(self._metrics, self.path / "losses.png")
+        result = to_pixels(generate(state, RESULT_SIZE, FIXED_LATENTS_SEED))
+        write_sheet(result, self.path / "result.png", RESULT_SIZE, RESULT_SCALE)
+        write_gif(self._sheets(), self.path / "forming.gif")
+        write_report(self.path, {**self.provenance.as_dict(), "steps": state.step}, self._metrics)
+
+    def _sheets(self) -> list[Path]:
+        return sorted(path for path in (self.path / "samples").glob("*.png") if path.stem.isdigit())
+
+    def _write_text(self, name: str, text: str) -> None:
+        write_atomically(self.path / name, text.encode())
+
+
+def pick_reals(data: Dataset) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return up to `SHEET_SIZE` real digits, in columns of one class where there are labels."""
+    if data.labels is None:
+        return data.images[:SHEET_SIZE]
+    classes = len(data.class_names)
+    by_class = [np.flatnonzero(data.labels == index) for index in range(classes)]
+    chosen = [by_class[i % classes][(i // classes) % len(by_class[i % classes])] for i in range(SHEET_SIZE)]
+    return data.images[chosen]
+
+
+@torch.inference_mode()
+def generate(state: State, count: int, seed: int) -> Tensor:
+    """Return `count` samples float32 `[count, 1, 28, 28]` of the averaged generator; classes take turns.
+
+    The latents depend on `seed` alone, and the run's own randomness is left as it is.
+    """
+    device = state.sums.device
+    latents = torch.randn(count, state.model.latent_dim, generator=torch.Generator().manual_seed(seed))
+    inputs = [latents.to(device)]
+    if state.model.classes:
+        inputs.append(torch.arange(count, device=device) % state.model.classes)
+    batches = zip(*(torch.split(rows, SAMPLING_BATCH) for rows in inputs), strict=True)
+    return torch.cat([state.average(*batch).float() for batch in batches])

@@ -1,0 +1,203 @@
+"""Sets a run up, new or resumed, trains it, and closes its folder."""
+
+from __future__ import annotations
+
+import shlex
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from mnist_sample.errors import OutputError, UsageError
+from train.config import TrainConfig, make_config
+from train.data import Dataset, load_dataset
+from train.device import choose_device, has_fast_bf16
+from train.distributed import World, join_world
+from train.loop import DivergedError, InterruptedRunError, train
+from train.progress import Display
+from train.quality import make_quality
+from train.run_folder import Provenance, RunFolder
+from train.state import ResumeError, State, make_state, read_saved, restore_state
+from train.step import DeviceData
+
+RUNS: Final = Path("runs")
+SAVE_EVERY_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for.
+
+    Attributes:
+        data: `auto`, `mnist`, `bundled` or a folder; None for the default or the resumed run's.
+        out: folder of a new run; None for a new one in `runs/`.
+        resume: folder of the run to go on with; None for a new run.
+        settings: the `TrainConfig` fields that were given.
+        save_every_seconds: how often a running training is saved.
+    """
+
+    data: str | None = None
+    out: Path | None = None
+    resume: Path | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    save_every_seconds: float = SAVE_EVERY_SECONDS
+
+
+def run(request: Request) -> Path | None:
+    """Train as requested.
+
+    Returns:
+        The run's folder; None in a process that is not the one that writes.
+
+    Raises:
+        MnistSampleError: the request makes no sense or the work failed; the message tells how to go on.
+    """
+    warnings.filterwarnings("ignore", module=r"torch(\.|$)")
+    saved = read_saved(request.resume / "resume.pt") if request.resume else None
+    device = choose_device(request.settings.get("device") or (saved["facts"]["device"] if saved else None))
+    config = resolve_config(request, saved, device)
+    with join_world(device) as world, Display(world.is_writer) as display:
+        source = request.data or (saved["facts"]["source"] if saved else "auto")
+        data = load_in_turn(source, world, display.warn)
+        provenance = Provenance.of(config, source, data, world.size)
+        path = world.broadcast(str(request.resume or request.out or name_folder()))
+        folder = RunFolder(Path(path), provenance)
+        state = make_state(config, len(provenance.class_names), device, world)
+        with explain_failures(folder, world, config):
+            if saved:
+                resume(state, saved, folder, world, display.say)
+            elif world.is_writer:
+                folder.begin(data)
+            announce(folder, config, data, device, display)
+            train(
+                state,
+                put_on_device(data, config, device),
+                config,
+                world,
+                folder,
+                display,
+                make_quality(data),
+                request.save_every_seconds,
+            )
+            if world.is_writer:
+                folder.finish(state)
+        return folder.path if world.is_writer else None
+
+
+def resolve_config(request: Request, saved: dict[str, Any] | None, device: torch.device) -> TrainConfig:
+    """Return the run's settings: the defaults with what was given, or a saved run's.
+
+    Raises:
+        UsageError: a value makes no sense.
+        ResumeError: a value given differs from the saved run's.
+    """
+    given = {**request.settings, "device": device.type}
+    if saved is None:
+        config = make_config(given.pop("arch", None) or "digits", given)
+        return replace(config, bf16=has_fast_bf16(device)) if config.bf16 is None else config
+    if request.out is not None:
+        raise UsageError("--out and --resume exclude each other: a resumed run stays in its folder")
+    settings = saved["facts"]["settings"]
+    for name, value in given.items():
+        if value is not None and value != settings.get(name):
+            raise ResumeError(
+                f"--{name.replace('_', '-')} {value} differs from the run's {settings.get(name)}: "
+                "leave it out, or begin a new run"
+            )
+    return TrainConfig(**settings)
+
+
+def load_in_turn(source: str, world: World, warn: Callable[[str], None]) -> Dataset:
+    """Load the data, the writer first, so that one process alone downloads."""
+    if world.is_writer:
+        data = load_dataset(source, warn)
+        world.broadcast("loaded")
+        return data
+    world.broadcast("loaded")
+    return load_dataset(source, warn)
+
+
+def put_on_device(data: Dataset, config: TrainConfig, device: torch.device) -> DeviceData:
+    """Return the digits as one tensor on the device, with their labels where the architecture takes them."""
+    images = torch.from_numpy(data.images).unsqueeze(1).to(device)
+    conditional = data.labels is not None and config.arch != "tutorial"
+    return DeviceData(images, torch.from_numpy(data.labels).to(device) if conditional else None)
+
+
+def resume(
+    state: State, saved: dict[str, Any], folder: RunFolder, world: World, say: Callable[[str], None]
+) -> None:
+    """Put a new state and folder where the saved run stood.
+
+    Raises:
+        ResumeError: the data or the networks are others.
+    """
+    facts, here = saved["facts"], folder.provenance
+    if facts["data_sha256"] != here.data_sha256:
+        raise ResumeError(
+            f"the data differ: the run began with {facts['data']} (SHA-256 {facts['data_sha256'][:12]}...), "
+            f"{here.source} holds {here.data} ({here.data_sha256[:12]}...)"
+        )
+    restore_state(state, saved)
+    if world.is_writer:
+        folder.reopen(state.step)
+    for name in ("threads", "processes"):
+        if facts[name] != getattr(here, name):
+            say(
+                f"Note: {getattr(here, name)} {name} now, {facts[name]} before: sums are rounded in another "
+                "order, so the weights will not be bit-identical to an uninterrupted run's."
+            )
+
+
+def announce(
+    folder: RunFolder, config: TrainConfig, data: Dataset, device: torch.device, display: Display
+) -> None:
+    """Tell what is about to happen."""
+    length = " or ".join(
+        [f"{config.steps} steps"] * (config.steps is not None)
+        + [f"{config.minutes} minutes"] * (config.minutes is not None)
+    )
+    display.say(
+        f"Training {config.arch} on {len(data.images)} digits of {data.name}: {length} on {device.type}, "
+        f"seed {config.seed}, into {folder.path}"
+    )
+
+
+@contextmanager
+def explain_failures(folder: RunFolder, world: World, config: TrainConfig) -> Iterator[None]:
+    """Add to a failure what is saved and the command that goes on."""
+    go_on = f"python -m train --resume {shlex.quote(str(folder.path))}"
+    try:
+        yield
+    except InterruptedRunError as error:
+        raise InterruptedRunError(f"{error}; go on with: {go_on}") from error
+    except DivergedError as error:
+        kept = (
+            f"gen.pt of step {folder.saved_step} is whole" if folder.saved_step else "nothing was saved yet"
+        )
+        slower = f"python -m train --arch {config.arch} --lr {config.lr / 4:g}"
+        raise DivergedError(
+            f"{error}; {kept} in {folder.path}.\nBegin anew with a smaller learning rate: {slower}"
+        ) from error
+    except OSError as error:
+        kept = (
+            f"what was saved at step {folder.saved_step} is whole; mend that, then go on with: {go_on}"
+            if folder.saved_step
+            else "nothing was saved yet: choose another --out"
+        )
+        raise OutputError(f"cannot write to {folder.path}: {error.strerror or error}\n{kept}") from error
+
+
+def name_folder() -> Path:
+    """Return a folder in `runs/` that does not exist yet, named by date and time."""
+    name = time.strftime("%Y%m%d-%H%M%S")
+    path, count = RUNS / name, 1
+    while path.exists():
+        count += 1
+        path = RUNS / f"{name}-{count}"
+    return path

@@ -1,0 +1,209 @@
+"""All that a run consists of between two steps, and how it is saved and taken up again."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from mnist_sample.errors import MnistSampleError
+from mnist_sample.files import write_atomically
+from models.registry import Config, get_architecture
+from train.config import TrainConfig
+from train.distributed import World, share_batch_norm
+
+FORMAT_VERSION: Final = 1
+MAX_RESUME_BYTES: Final = 1 << 30
+METRICS: Final = ("d_loss", "g_loss", "penalty", "loss_real_real", "loss_fake_fake", "loss_fake_real")
+
+
+class ResumeError(MnistSampleError):
+    """A run cannot be gone on with."""
+
+
+@dataclass
+class State:
+    """The networks, their optimizers and the randomness of one run.
+
+    Attributes:
+        model: the shape of the generator.
+        generator: the one that is trained.
+        discriminator: its opponent.
+        average: the generator with averaged weights and buffers (EMA), in evaluation mode.
+        optimizer_g: Adam of the generator.
+        optimizer_d: Adam of the discriminator.
+        random: the only source of randomness, on the device, in the same state in every process.
+        ema_weight: float32 scalar on the device: what the average takes of the next weights.
+        sums: float32 `[len(METRICS)]` on the device: this process's losses since the last log.
+        summed: how many steps `sums` covers.
+        sheets: pictures from the fixed latents so far.
+        step: updates done.
+        seconds: training time so far, over all resumptions.
+    """
+
+    model: Config
+    generator: nn.Module
+    discriminator: nn.Module
+    average: nn.Module
+    optimizer_g: torch.optim.Optimizer
+    optimizer_d: torch.optim.Optimizer
+    random: torch.Generator
+    ema_weight: Tensor
+    sums: Tensor
+    summed: int = 0
+    sheets: int = 0
+    step: int = 0
+    seconds: float = 0.0
+
+
+_MODULES: Final = ("generator", "discriminator", "average")
+_OPTIMIZERS: Final = ("optimizer_g", "optimizer_d")
+_COUNTERS: Final = ("summed", "sheets", "step", "seconds")
+
+
+def make_state(config: TrainConfig, classes: int, device: torch.device, world: World) -> State:
+    """Return the state before the first step; the seed decides all of it."""
+    architecture = get_architecture(config.arch)
+    model = architecture.config(classes=classes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        generator, discriminator = architecture.generator(model), architecture.discriminator(model)
+    generator, discriminator = (
+        share_batch_norm(m.to(device, memory_format=torch.channels_last).train(), world)  # type: ignore[call-overload]
+        for m in (generator, discriminator)
+    )
+    average = architecture.generator(model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average.load_state_dict(generator.state_dict())
+    return State(
+        model=model,
+        generator=generator,
+        discriminator=discriminator,
+        average=average.eval().requires_grad_(False),
+        optimizer_g=_make_adam(generator, config, device),
+        optimizer_d=_make_adam(discriminator, config, device),
+        random=torch.Generator(device).manual_seed(config.seed),
+        ema_weight=torch.zeros((), device=device),
+        sums=torch.zeros(len(METRICS), device=device),
+    )
+
+
+def _make_adam(module: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
+    on_gpu = device.type == "cuda"
+    return torch.optim.Adam(
+        module.parameters(),
+        # A captured CUDA graph reads the rate from memory.
+        lr=torch.tensor(config.lr, device=device) if on_gpu else config.lr,
+        betas=(config.beta1, config.beta2),
+        fused=True,
+        capturable=on_gpu,
+    )
+
+
+def set_rates(state: State, config: TrainConfig, fraction: float) -> None:
+    """Set the learning rate and the average's weight for the next step; `fraction` of the run is done."""
+    rate = config.lr * rate_factor(fraction, config.hold)
+    for optimizer in (state.optimizer_g, state.optimizer_d):
+        for group in optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+    # The first steps' weights are worth little: the average begins short and grows to its full length.
+    state.ema_weight.fill_(max(1 - config.ema, 9 / (state.step + 10)) if config.ema else 1.0)
+
+
+def rate_factor(fraction: float, hold: float) -> float:
+    """Return the share of the full learning rate: 1 up to `hold`, then a half cosine to 0."""
+    if fraction <= hold:
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (fraction - hold) / (1 - hold)))
+
+
+def is_finite(state: State) -> bool:
+    """Tell whether every weight is a number."""
+    return all(
+        bool(tensor.isfinite().all())
+        for name in _MODULES
+        for tensor in getattr(state, name).state_dict().values()
+    )
+
+
+def save_state(state: State, facts: dict[str, Any], path: Path) -> None:
+    """Write a `resume.pt`: the state, with plain values that tell what run it belongs to.
+
+    Raises:
+        OSError: it could not be written; what stood there stands there still.
+    """
+    buffer = io.BytesIO()
+    torch.save(
+        {
+            "format": FORMAT_VERSION,
+            "facts": facts,
+            **{name: getattr(state, name).state_dict() for name in (*_MODULES, *_OPTIMIZERS)},
+            "random": state.random.get_state(),
+            "sums": state.sums,
+            **{name: getattr(state, name) for name in _COUNTERS},
+        },
+        buffer,
+    )
+    write_atomically(path, buffer.getvalue())
+
+
+def read_saved(path: Path) -> dict[str, Any]:
+    """Read a `resume.pt` for `restore_state`.
+
+    Raises:
+        ResumeError: it is missing, damaged, too large or not ours.
+    """
+    try:
+        if path.stat().st_size > MAX_RESUME_BYTES:
+            raise ResumeError(f"{path} is larger than {MAX_RESUME_BYTES >> 20} MiB: it is not of a run")
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ResumeError(
+            f"cannot read {path}: {error.strerror}; --resume takes the folder of a run"
+        ) from error
+    except (
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ) as error:
+        raise ResumeError(f"{path} is damaged or not of a run; begin a new run") from error
+    if not isinstance(saved, dict) or saved.get("format") != FORMAT_VERSION:
+        raise ResumeError(f"{path} is of another version of this program; begin a new run")
+    return saved
+
+
+def restore_state(state: State, saved: dict[str, Any]) -> None:
+    """Put `state` where the saved run stood.
+
+    Raises:
+        ResumeError: the saved values do not fit the networks.
+    """
+    try:
+        for name in (*_MODULES, *_OPTIMIZERS):
+            getattr(state, name).load_state_dict(saved[name])
+        state.random.set_state(saved["random"])
+        state.sums.copy_(saved["sums"])
+        for name in _COUNTERS:
+            setattr(state, name, saved[name])
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ResumeError("resume.pt does not fit the networks of this version; begin a new run") from error
+
+
+def average_weights(state: State) -> dict[str, Tensor]:
+    """Return the averaged weights and buffers, on the CPU in plain layout, as a checkpoint keeps them."""
+    return {
+        name: copy.deepcopy(tensor).cpu().contiguous() for name, tensor in state.average.state_dict().items()
+    }

@@ -1,0 +1,105 @@
+"""One step of training: an update of the discriminator, one of the generator, and of the average."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from train.config import TrainConfig
+from train.distributed import World
+from train.objectives import Losses, bce_d, bce_g, relativistic_d, relativistic_g
+from train.state import State
+
+PAPER = -1.0
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """All digits, on the device.
+
+    Attributes:
+        images: uint8 `[n, 1, 28, 28]`, ink 255 on paper 0.
+        labels: int64 `[n]`, or None for an unconditional run.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+
+
+def train_step(state: State, data: DeviceData, config: TrainConfig, world: World) -> None:
+    """Take one step. Nothing here waits for the device or depends on a value that the host computes."""
+    real, labels, latent, offsets = draw_batch(state, data, config, world)
+    autocast = torch.autocast(real.device.type, torch.bfloat16, enabled=bool(config.bf16))
+    with autocast:
+        # Generated once: D learns to tell these digits, then G learns through the same ones.
+        fake = state.generator(latent, *labels).float()
+    real, fake = move_view(real, offsets, config.shift), move_view(fake, offsets, config.shift)
+
+    state.discriminator.requires_grad_(True)
+    with autocast:
+        if config.objective == "relativistic":
+            d = relativistic_d(state.discriminator, real, fake.detach(), labels, config.gamma)
+        else:
+            d = bce_d(state.discriminator, real, fake.detach(), config.joint)
+    update(state.discriminator, state.optimizer_d, d, config, world)
+
+    state.discriminator.requires_grad_(False)
+    with autocast:
+        if config.objective == "relativistic":
+            g = relativistic_g(state.discriminator, real, fake, labels)
+        else:
+            g = bce_g(state.discriminator, real, fake, config.joint)
+    update(state.generator, state.optimizer_g, g, config, world)
+
+    update_average(state)
+    losses = torch.stack([d.loss.detach(), g.loss.detach(), d.penalty])
+    state.sums += torch.cat([losses, d.curves, g.curves]) / config.batch_size
+
+
+def draw_batch(
+    state: State, data: DeviceData, config: TrainConfig, world: World
+) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
+    """Draw a global batch and return this process's part of it.
+
+    Returns:
+        Real images float32 `[n, 1, 28, 28]` in [-1, 1]; their labels, int64 `[n]`, or no element where
+        unconditional; latents float32 `[n, latent_dim]`; and how far D's view moves, int64 `[2]`.
+    """
+    device, random = data.images.device, state.random
+    chosen = torch.randint(len(data.images), (config.batch_size,), device=device, generator=random)
+    latent = torch.randn(config.batch_size, state.model.latent_dim, device=device, generator=random)
+    offsets = torch.randint(2 * config.shift + 1, (2,), device=device, generator=random)
+    chosen, latent = world.part(chosen), world.part(latent)
+    real = data.images[chosen].float() / 127.5 - 1
+    return real, [] if data.labels is None else [data.labels[chosen]], latent, offsets
+
+
+def move_view(images: Tensor, offsets: Tensor, shift: int) -> Tensor:
+    """Move images `[n, 1, 28, 28]` by up to `shift` pixels, all alike; paper comes in at the edges."""
+    if not shift:
+        return images
+    side = torch.arange(images.shape[-1], device=images.device)
+    padded = F.pad(images, (shift,) * 4, value=PAPER)
+    return padded.index_select(2, side + offsets[0]).index_select(3, side + offsets[1])
+
+
+def update(
+    module: nn.Module, optimizer: torch.optim.Optimizer, losses: Losses, config: TrainConfig, world: World
+) -> None:
+    """Take the optimizer's step down the global batch's mean loss."""
+    optimizer.zero_grad()
+    (losses.loss / config.batch_size).backward()
+    world.sum_gradients(module)
+    optimizer.step()
+
+
+@torch.no_grad()
+def update_average(state: State) -> None:
+    """Move the averaged weights and buffers towards the generator's."""
+    pairs = zip(state.average.state_dict().values(), state.generator.state_dict().values(), strict=True)
+    floating = [pair for pair in pairs if pair[0].is_floating_point()]
+    averaged, current = (list(side) for side in zip(*floating, strict=True))
+    torch._foreach_lerp_(averaged, current, [state.ema_weight] * len(averaged))
