@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.registry import Config, get_architecture
+from models.registry import ARCHITECTURES, Architecture, Config, get_architecture
+from models.untrusted import MAX_FILE_BYTES, UntrustedFileError, check_json_object, load_plain
 
 FORMAT_VERSION = 1
-MAX_FILE_BYTES = 64 * 2**20
-"""A checkpoint larger than this is refused unread; the architectures here need under 5 MB."""
+ENTRIES = {"format", "architecture", "config", "class_names", "weights", "training", "evaluation"}
+MAX_CONFIG_VALUES = 100
+MAX_CLASS_NAME = 32
 
 
 class CheckpointError(ValueError):
@@ -82,77 +82,129 @@ def read(path: Path) -> tuple[Checkpoint, str]:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    return decode(content), hashlib.sha256(content).hexdigest()
+        raise CheckpointError(f"cannot read checkpoint {path}: {error.strerror}; check the path") from error
+    try:
+        return decode(content), hashlib.sha256(content).hexdigest()
+    except CheckpointError as error:
+        raise CheckpointError(f"cannot use checkpoint {path}: {error}") from error
 
 
 def decode(content: bytes) -> Checkpoint:
     """Parse the bytes of a `gen.pt` that may come from a stranger.
 
-    Nothing is built before its size, names, shapes and values have been checked.
+    Nothing is built before its size, names, shapes and values have been checked, and no memory is taken
+    beyond what the file's own size explains.
 
     Raises:
         CheckpointError: not a checkpoint, damaged, of an unknown format or architecture, with a
             configuration out of range, or with weights that do not fit the configuration.
     """
-    raw = _load_plain(content)
-    if raw.get("format") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"checkpoint format {raw.get('format')!r} is unknown; this version reads {FORMAT_VERSION}"
-        )
     try:
-        architecture = get_architecture(raw["architecture"])
-        config = architecture.config(**raw["config"])
-        names = tuple(raw["class_names"])
-        weights = raw["weights"]
-        checkpoint = Checkpoint(architecture.name, config, names, weights, raw["training"], raw["evaluation"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"not a valid checkpoint: {error}") from error
-    if len(names) != config.classes or not all(isinstance(name, str) for name in names):
-        raise CheckpointError(
-            f"the checkpoint names {len(names)} classes, its configuration has {config.classes}"
+        raw = load_plain(content)
+        architecture = _read_architecture(raw)
+        config = _read_config(raw, architecture)
+        checkpoint = Checkpoint(
+            architecture=architecture.name,
+            config=config,
+            class_names=_read_class_names(raw, config),
+            weights=raw["weights"],
+            training=check_json_object("training", raw["training"]),
+            evaluation=check_json_object("evaluation", raw["evaluation"]),
         )
-    _check_weights(checkpoint)
+    except UntrustedFileError as error:
+        raise CheckpointError(str(error)) from error
+    _check_weights(checkpoint, len(content))
     return checkpoint
 
 
-def _load_plain(content: bytes) -> dict[str, Any]:
-    """Unpickle plain tensors and values, with no more memory than the file's own size."""
-    if len(content) > MAX_FILE_BYTES:
-        raise CheckpointError(f"the checkpoint is larger than {MAX_FILE_BYTES >> 20} MiB")
+def _read_architecture(raw: dict[str, Any]) -> Architecture:
+    """Return the architecture that the file names, once its format is known."""
+    version = raw.get("format")
+    if type(version) is not int or version != FORMAT_VERSION:
+        known = f"this version reads {FORMAT_VERSION}"
+        raise CheckpointError(f"its format {_shorten(version)} is unknown; {known}")
+    if raw.keys() != ENTRIES:
+        raise CheckpointError("its entries are not those of a checkpoint of this format")
+    name = raw["architecture"]
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > len(content):
-                raise CheckpointError(
-                    "the checkpoint unpacks to more than its own size; it was not made by torch.save"
-                )
-        raw = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+        return get_architecture(name if type(name) is str else "")
+    except ValueError:
+        known = ", ".join(sorted(ARCHITECTURES))
         raise CheckpointError(
-            "the checkpoint holds more than plain tensors and values; it was refused"
-        ) from error
-    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError("not a checkpoint, or a damaged one; train again or copy it anew") from error
-    if not isinstance(raw, dict):
-        raise CheckpointError("not a generator's checkpoint")
-    return raw
+            f"its architecture {_shorten(name)} is unknown; this version knows {known}"
+        ) from None
 
 
-def _check_weights(checkpoint: Checkpoint) -> None:
+def _read_config(raw: dict[str, Any], architecture: Architecture) -> Config:
+    """Return the configuration, which checks its own ranges."""
+    values = check_json_object("config", raw["config"], MAX_CONFIG_VALUES)
+    try:
+        config = architecture.config(**values)
+    except TypeError as error:
+        raise CheckpointError(f"its configuration is not one of {architecture.name}") from error
+    except ValueError as error:
+        raise CheckpointError(f"its configuration is not valid: {str(error)[:200]}") from error
+    if asdict(config).keys() != values.keys():
+        raise CheckpointError(f"its configuration should name {', '.join(asdict(config))}")
+    return config
+
+
+def _read_class_names(raw: dict[str, Any], config: Config) -> tuple[str, ...]:
+    names = raw["class_names"]
+    if type(names) is not list or len(names) != config.classes:
+        raise CheckpointError(f"it should name {config.classes} classes, as its configuration says")
+    if not all(
+        type(name) is str and 0 < len(name) <= MAX_CLASS_NAME and name.isprintable() for name in names
+    ):
+        raise CheckpointError(
+            f"its class names should be printable texts of up to {MAX_CLASS_NAME} characters"
+        )
+    if len(set(names)) != len(names):
+        raise CheckpointError("it gives two classes the same name")
+    return tuple(names)
+
+
+def _check_weights(checkpoint: Checkpoint, size: int) -> None:
     """Compare names, shapes and types with the configuration's, without building anything in memory."""
     with torch.device("meta"):
         expected = get_architecture(checkpoint.architecture).generator(checkpoint.config).state_dict()
     weights = checkpoint.weights
     if not isinstance(weights, dict) or weights.keys() != expected.keys():
-        raise CheckpointError("the checkpoint's weights are not those of its architecture")
+        raise CheckpointError(f"its weights are not those of a {checkpoint.architecture} generator")
     for name, want in expected.items():
-        have = weights[name]
-        if not isinstance(have, Tensor) or have.shape != want.shape or have.dtype != want.dtype:
-            raise CheckpointError(
-                f"the checkpoint's {name} does not fit its configuration: "
-                f"it should be {want.dtype} {list(want.shape)}"
-            )
-        if have.is_floating_point() and not bool(have.isfinite().all()):
-            raise CheckpointError(
-                f"the checkpoint's {name} is not finite: the training diverged or the file is damaged"
-            )
+        _check_shape(name, weights[name], want)
+    # A view may repeat one element: only now is it known that the weights' sizes add up to the file's.
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in expected.values())
+    if needed > size:
+        raise CheckpointError(
+            f"its configuration asks for {needed:,} bytes of weights; the file has {size:,}"
+        )
+    for name, tensor in weights.items():
+        _check_numbers(name, tensor)
+
+
+def _check_shape(name: str, have: object, want: Tensor) -> None:
+    """Raise unless `have` is an ordinary tensor of the shape and type of `want`."""
+    if type(have) not in (Tensor, nn.Parameter):
+        raise CheckpointError(f"its {name} is not a tensor")
+    assert isinstance(have, Tensor)
+    if have.layout is not torch.strided or have.device.type != "cpu" or have.is_quantized:
+        raise CheckpointError(f"its {name} is not a plain tensor")
+    if have.shape != want.shape or have.dtype != want.dtype:
+        raise CheckpointError(
+            f"its {name} should be {want.dtype} {list(want.shape)}, as its configuration says"
+        )
+
+
+def _check_numbers(name: str, tensor: Tensor) -> None:
+    """Raise unless a network can have these numbers."""
+    if not bool(tensor.isfinite().all()):
+        raise CheckpointError(f"its {name} is not finite: the training diverged, or the file is damaged")
+    if name.endswith("running_var") and bool((tensor < 0).any()):
+        raise CheckpointError(f"its {name} has negative variances: the file is damaged")
+
+
+def _shorten(value: object) -> str:
+    """Return a stranger's value for a message: of any type, short, on one line."""
+    plain = type(value) is str or (type(value) is int and abs(value) < 2**63)
+    return ascii(value)[:40] if plain else f"of type {type(value).__name__}"

@@ -1,0 +1,114 @@
+"""Loads what `torch.save` wrote from a stranger's bytes, in memory bounded by the file's own size."""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import zipfile
+from typing import Any
+
+import torch
+
+MAX_FILE_BYTES = 64 * 2**20
+"""A file larger than this is refused unread; the architectures here need under 5 MB."""
+MAX_PICKLE_BYTES = 2**20
+"""Of the part that names tensors and holds plain values: one byte of it can become a hundred in memory."""
+MAX_ENTRIES = 10_000
+MAX_VALUES = 20_000
+MAX_DEPTH = 12
+_ZIP_START = b"PK\x03\x04"
+
+
+class UntrustedFileError(ValueError):
+    """The bytes are damaged, or not what a trained model's file may hold."""
+
+
+def load_plain(content: bytes) -> dict[str, Any]:
+    """Return the dict of tensors and plain values in `content`; no code in it is run.
+
+    Raises:
+        UntrustedFileError: not a file by `torch.save`, damaged, too large, packed so that it would grow,
+            or with anything but tensors and plain values.
+    """
+    _check_archive(content)
+    try:
+        raw = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UntrustedFileError("it holds more than plain tensors and values, and was refused") from error
+    except Exception as error:  # a malformed stream can make the unpickler raise anything
+        raise UntrustedFileError("it is damaged; copy it anew or train again") from error
+    if type(raw) is not dict:
+        raise UntrustedFileError("it is not a generator's checkpoint")
+    return raw
+
+
+def _check_archive(content: bytes) -> None:
+    """Look at the archive's directory, before anything is unpacked.
+
+    `torch.load` also reads an older format, which allocates what a stranger's pickle asks for; so only zip
+    archives pass, and only with entries stored as they are.
+    """
+    if len(content) > MAX_FILE_BYTES:
+        raise UntrustedFileError(f"it is larger than {MAX_FILE_BYTES >> 20} MiB")
+    if not content.startswith(_ZIP_START):
+        raise UntrustedFileError("it was not written by training here, or is damaged from its first byte")
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+            _check_entries(entries, len(content))
+            damaged = archive.testzip()
+    except UntrustedFileError:
+        raise
+    except Exception as error:  # a malformed directory can make zipfile raise many things
+        raise UntrustedFileError("it is damaged or cut off; copy it anew or train again") from error
+    if damaged is not None:
+        raise UntrustedFileError("it is damaged: a checksum does not fit; copy it anew or train again")
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
+    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if packed or len(entries) > MAX_ENTRIES or sum(entry.file_size for entry in entries) > size:
+        raise UntrustedFileError(
+            "it would unpack to more than its own size; it was not made by training here"
+        )
+    if any(entry.filename.endswith(".pkl") and entry.file_size > MAX_PICKLE_BYTES for entry in entries):
+        raise UntrustedFileError(f"its description is larger than {MAX_PICKLE_BYTES >> 20} MiB")
+
+
+def check_json_object(name: str, value: object, max_values: int = MAX_VALUES) -> dict[str, Any]:
+    """Return `value` if it is a dict that JSON can hold, of bounded size when written out.
+
+    Shared parts count as often as they are met, since JSON writes them out each time; a value that
+    contains itself never ends, and so exceeds the bound too.
+
+    Raises:
+        UntrustedFileError: some part is not a JSON value, or there is too much of it.
+    """
+    if type(value) is not dict:
+        raise UntrustedFileError(f"its entry {name} is not a table of names and values")
+    left = max_values
+    waiting: list[tuple[object, int]] = [(value, 0)]
+    while waiting:
+        part, depth = waiting.pop()
+        left -= 1 + (len(part) // 64 if isinstance(part, str) else 0)
+        if left < 0 or depth > MAX_DEPTH:
+            raise UntrustedFileError(f"its entry {name} holds too much")
+        if type(part) is dict:
+            waiting.extend((key, MAX_DEPTH) for key in part)
+            if not all(type(key) is str for key in part):
+                raise UntrustedFileError(f"its entry {name} has a name that is no text")
+            waiting.extend((item, depth + 1) for item in part.values())
+        elif type(part) in (list, tuple):
+            waiting.extend((item, depth + 1) for item in part)  # type: ignore[attr-defined]
+        elif not _is_json_scalar(part):
+            raise UntrustedFileError(f"its entry {name} holds a value that is no text, number or list")
+    return value
+
+
+def _is_json_scalar(value: object) -> bool:
+    if type(value) is int:
+        return -(2**63) <= value < 2**63
+    if type(value) is float:
+        return math.isfinite(value)
+    return value is None or type(value) in (bool, str)

@@ -1,0 +1,266 @@
+"""Files that a stranger could pass off as a checkpoint, each wrong in one way."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.checkpoint import encode
+from tests.models.checkpoints import make_checkpoint
+
+Raw = dict[str, Any]
+
+BILLION = 10**9
+MARKER = "code-was-run"
+"""What the file with code in it writes into the current folder when its code runs."""
+
+
+class _Code:
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch {MARKER}",)
+
+
+def good_bytes() -> bytes:
+    return encode(make_checkpoint())
+
+
+def save(raw: object, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(raw, buffer, **options)
+    return buffer.getvalue()
+
+
+def change(edit: Callable[[Raw], object]) -> bytes:
+    """Return a good checkpoint after `edit` of its dict."""
+    raw = torch.load(io.BytesIO(good_bytes()), weights_only=True)
+    edit(raw)
+    return save(raw)
+
+
+def change_weight(edit: Callable[[torch.Tensor], torch.Tensor], ending: str = "weight") -> bytes:
+    """Return a good checkpoint after `edit` of its largest weight (or of one whose name ends so)."""
+
+    def apply(raw: Raw) -> None:
+        names = [name for name in raw["weights"] if name.endswith(ending)]
+        largest = max(names, key=lambda name: raw["weights"][name].numel())
+        raw["weights"][largest] = edit(raw["weights"][largest])
+
+    return change(apply)
+
+
+def rewrite_archive(edit: Callable[[str, bytes], bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """Return a good checkpoint with every entry passed through `edit`, checksums right."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(good_bytes())) as old, zipfile.ZipFile(target, "w", compression) as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, edit(entry.filename, old.read(entry)))
+    return target.getvalue()
+
+
+def claim_huge_storage(name: str, content: bytes) -> bytes:
+    """Let the description announce 2**31 - 1 elements where the largest weight has fewer."""
+    largest = max(tensor.numel() for tensor in make_checkpoint().weights.values())
+    announced = b"J" + largest.to_bytes(4, "little")
+    if not name.endswith("data.pkl"):
+        return content
+    assert announced in content
+    return content.replace(announced, b"J" + (2**31 - 1).to_bytes(4, "little"))
+
+
+def flip_bit_in_weights() -> bytes:
+    content = bytearray(good_bytes())
+    content[len(content) // 2] ^= 1
+    return bytes(content)
+
+
+def laughs() -> list[Any]:
+    """Return a list that is small in memory and 10**30 texts when written out."""
+    nested: list[Any] = ["ha"]
+    for _ in range(30):
+        nested = [nested] * 10
+    return nested
+
+
+def endless() -> Raw:
+    table: Raw = {}
+    table["self"] = table
+    return table
+
+
+def deep() -> Raw:
+    table: Raw = {}
+    for _ in range(200):
+        table = {"deeper": table}
+    return table
+
+
+def huge_view(_: object = None) -> torch.Tensor:
+    """Return 10**12 numbers that take four bytes in a file."""
+    return torch.zeros(1).expand(10**6, 10**6)
+
+
+def _drop_weight(raw: Raw) -> None:
+    raw["weights"].popitem()
+
+
+CASES: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty": (lambda: b"", "first byte"),
+    "a text": (lambda: b"not a checkpoint\n" * 99, "first byte"),
+    "cut in half": (lambda: good_bytes()[: len(good_bytes()) // 2], "cut off"),
+    "cut at the end": (lambda: good_bytes()[:-1], "damaged"),
+    "a flipped bit in the weights": (flip_bit_in_weights, "damaged"),
+    "code": (lambda: change(lambda raw: raw.update(training=_Code())), "more than plain tensors"),
+    "an older format of torch.save": (
+        lambda: save({}, _use_new_zipfile_serialization=False),
+        "first byte",
+    ),
+    "an older format before a good archive": (
+        lambda: save({}, _use_new_zipfile_serialization=False) + good_bytes(),
+        "first byte",
+    ),
+    "a zip bomb": (
+        lambda: rewrite_archive(
+            lambda name, content: bytes(256 * 2**20) if name.endswith("/0") else content, zipfile.ZIP_DEFLATED
+        ),
+        "more than its own size",
+    ),
+    "a huge description": (
+        lambda: rewrite_archive(
+            lambda name, content: content + b"}" * 2**21 if name.endswith(".pkl") else content
+        ),
+        "description is larger",
+    ),
+    "a storage larger than its bytes": (lambda: rewrite_archive(claim_huge_storage), "damaged"),
+    "a tensor alone": (lambda: save(torch.zeros(3)), "not a generator's checkpoint"),
+    "no format": (lambda: change(lambda raw: raw.pop("format")), "format"),
+    "a format to come": (lambda: change(lambda raw: raw.update(format=2)), "its format 2 is unknown"),
+    "a format that is true": (lambda: change(lambda raw: raw.update(format=True)), "format of type bool"),
+    "an endless format": (lambda: change(lambda raw: raw.update(format=10**100)), "format of type int"),
+    "an entry missing": (lambda: change(lambda raw: raw.pop("training")), "entries"),
+    "an entry too many": (lambda: change(lambda raw: raw.update(more=1)), "entries"),
+    "an unknown architecture": (
+        lambda: change(lambda raw: raw.update(architecture="resnet\x1b[2J")),
+        r"'resnet\x1b[2J' is unknown; this version knows digits, tutorial",
+    ),
+    "an architecture of the wrong type": (
+        lambda: change(lambda raw: raw.update(architecture=["digits"])),
+        "architecture of type list",
+    ),
+    "a billion channels": (
+        lambda: change(lambda raw: raw["config"].update(dict.fromkeys(raw["config"], BILLION))),
+        "must be an integer",
+    ),
+    "more channels than the file has weights": (
+        lambda: change(lambda raw: raw["config"].update(latent_dim=4096)),
+        "should be torch.float32",
+    ),
+    "a text for a size": (
+        lambda: change(lambda raw: raw["config"].update(latent_dim="64")),
+        "latent_dim is '64'",
+    ),
+    "true for a size": (
+        lambda: change(lambda raw: raw["config"].update(latent_dim=True)),
+        "latent_dim is True",
+    ),
+    "a fraction for a size": (lambda: change(lambda raw: raw["config"].update(latent_dim=1.5)), "is 1.5"),
+    "a tensor for a size": (
+        lambda: change(lambda raw: raw["config"].update(latent_dim=torch.tensor(64))),
+        "config holds a value",
+    ),
+    "an unknown size": (
+        lambda: change(lambda raw: raw["config"].update(depth=3)),
+        "configuration is not one",
+    ),
+    "a size missing": (lambda: change(lambda raw: raw["config"].pop("latent_dim")), "should name latent_dim"),
+    "a configuration that is a list": (lambda: change(lambda raw: raw.update(config=[64])), "config is not"),
+    "too few class names": (lambda: change(lambda raw: raw["class_names"].pop()), "name 10 classes"),
+    "a class name twice": (
+        lambda: change(lambda raw: raw["class_names"].__setitem__(0, "1")),
+        "two classes the same name",
+    ),
+    "a class name with control characters": (
+        lambda: change(lambda raw: raw["class_names"].__setitem__(0, "\x1b[2J")),
+        "printable",
+    ),
+    "class names that multiply when written": (
+        lambda: change(lambda raw: raw["class_names"].__setitem__(0, laughs())),
+        "printable",
+    ),
+    "class names that are a huge tensor": (
+        lambda: change(lambda raw: raw.update(class_names=huge_view())),
+        "name 10 classes",
+    ),
+    "training that is a text": (lambda: change(lambda raw: raw.update(training="long")), "training is not"),
+    "training with a tensor": (
+        lambda: change(lambda raw: raw["training"].update(loss=torch.zeros(1))),
+        "training holds a value",
+    ),
+    "training with NaN": (
+        lambda: change(lambda raw: raw["training"].update(loss=float("nan"))),
+        "training holds a value",
+    ),
+    "training with a number as a name": (
+        lambda: change(lambda raw: raw["training"].update({3: 4})),
+        "training has a name that is no text",
+    ),
+    "training that contains itself": (lambda: change(lambda raw: raw.update(training=endless())), "too much"),
+    "training that multiplies when written": (
+        lambda: change(lambda raw: raw["training"].update(laughs=laughs())),
+        "too much",
+    ),
+    "training too deep": (lambda: change(lambda raw: raw.update(training=deep())), "too much"),
+    "evaluation that is a list": (lambda: change(lambda raw: raw.update(evaluation=[])), "evaluation is not"),
+    "weights that are a list": (lambda: change(lambda raw: raw.update(weights=[])), "weights are not"),
+    "a weight missing": (lambda: change(_drop_weight), "weights are not those"),
+    "a weight too many": (
+        lambda: change(lambda raw: raw["weights"].update(more=torch.zeros(1))),
+        "weights are not those",
+    ),
+    "a weight that is a number": (
+        lambda: change(lambda raw: raw["weights"].update(dict.fromkeys(raw["weights"], 0.5))),
+        "is not a tensor",
+    ),
+    "half precision": (lambda: change_weight(lambda weight: weight.half()), "should be torch.float32"),
+    "a weight transposed": (
+        lambda: change_weight(lambda weight: weight.mT.contiguous()),
+        "should be torch.float32",
+    ),
+    "a weight without elements of its own": (lambda: change_weight(huge_view), "should be torch.float32"),
+    "all weights in one element": (
+        lambda: change(
+            lambda raw: raw["weights"].update(
+                {
+                    name: weight.flatten()[:1].clone()[0].expand(weight.shape)
+                    for name, weight in raw["weights"].items()
+                }
+            )
+        ),
+        "bytes of weights",
+    ),
+    "a sparse weight": (lambda: change_weight(lambda weight: weight.to_sparse()), "not a plain tensor"),
+    "a weight without storage": (
+        lambda: change_weight(lambda weight: weight.to("meta")),
+        "not a plain tensor",
+    ),
+    "a weight that is NaN": (lambda: change_weight(lambda weight: weight * float("nan")), "not finite"),
+    "a weight that is infinite": (lambda: change_weight(lambda weight: weight / 0), "not finite"),
+    "a negative variance": (
+        lambda: change_weight(lambda weight: -weight, "running_var"),
+        "negative variances",
+    ),
+}
+"""Name -> what makes the bytes, and words that the one-line message must have."""
+
+
+def write_cases(folder: Path) -> dict[str, Path]:
+    """Write every case into `folder`; return name -> path."""
+    paths = {name: folder / f"{number:02}.pt" for number, name in enumerate(CASES)}
+    for name, (build, _) in CASES.items():
+        paths[name].write_bytes(build())
+    return paths
