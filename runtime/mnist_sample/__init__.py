@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mnist_sample.sampler import Sampler, Samples
@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 __all__ = ["Sampler", "Samples", "__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Loaded on first use: `mnist-sample --help` needs neither numpy nor onnxruntime.
     if name in ("Sampler", "Samples"):
         from mnist_sample import sampler

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final
 
 import numpy as np
 from numpy.lib import format as npy
@@ -19,7 +19,7 @@ _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 """The oldest date of a zip file: the same samples give the same bytes."""
 
 
-def _header(file: Any, dtype: DTypeLike, shape: tuple[int, ...]) -> None:
+def _header(file: IO[bytes], dtype: DTypeLike, shape: tuple[int, ...]) -> None:
     descr = npy.dtype_to_descr(np.dtype(dtype))
     npy.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -82,10 +83,11 @@ def _sample(
             help="A sheet .png, arrays .npz, images .npy, a walk .gif, a folder/ of PNGs, or - for stdout.",
         ),
     ] = "digits.png",
-    format: Annotated[
+    form: Annotated[
         _Format | None,
         typer.Option(
-            help="What to write where --out does not tell; idx is a folder that torchvision's MNIST opens."
+            "--format",
+            help="What to write where --out does not tell; idx is a folder that torchvision's MNIST opens.",
         ),
     ] = None,
     truncation: Annotated[
@@ -136,13 +138,13 @@ def _sample(
     run(
         Request(
             n=n,
-            provider=provider.value,  # type: ignore[arg-type]
+            provider=provider.value,
             model=model,
             digits=digits,
             seed=seed,
             start=start,
             out=out,
-            format=format.value if format else None,
+            format=form.value if form else None,
             truncation=truncation,
             batch_size=batch_size,
             threads=threads,
@@ -156,6 +158,8 @@ def _sample(
 
 def main() -> None:
     """Run the command line and exit: 0 on success, 1 when the work failed, 2 for wrong usage."""
+    # As an exception, so that temporary files are removed.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.exit(_run())
 
 
@@ -167,7 +171,7 @@ def _run() -> int:
     except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted; nothing half-written is left", 130)
     except Exception as error:
-        # Wrong usage. Typer bundles its own click from 0.2x on, so its exceptions have no one importable name.
+        # Wrong usage. Newer versions of typer carry their own click, so its errors have no one name.
         if not hasattr(error, "format_message"):
             raise
         return _complain(f"{error.format_message()}; see mnist-sample --help", 2)

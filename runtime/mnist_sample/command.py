@@ -7,9 +7,9 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final, TextIO, cast
 
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError, OutputError, UsageError
@@ -32,7 +32,7 @@ _DISK_BLOCK: Final = 4096
 _GIF_SCALE: Final = 4
 _DEFAULT_N: Final = 5
 _SHOWN: Final = 64
-"""More digits than any terminal shows are not kept for it."""
+"""No terminal shows more digits."""
 
 
 def choose_format(out: str, wanted: str | None) -> Format:
@@ -57,7 +57,8 @@ def choose_format(out: str, wanted: str | None) -> Format:
     found = _BY_SUFFIX.get(suffix)
     if wanted is None and found is None:
         raise UsageError(
-            f"cannot tell a format from {out!r}: end it in .png, .npz, .npy or .gif, in / for a folder, or add --format"
+            f"cannot tell a format from {out!r}: end it in .png, .npz, .npy or .gif, in / for a folder, "
+            "or add --format"
         )
     if wanted is not None and found not in (None, wanted):
         raise UsageError(f"--format {wanted} contradicts the suffix of {out}")
@@ -138,8 +139,8 @@ def _check_space(form: Format, n: int, scale: int, target: Path) -> None:
     needed, free = n * per_sample, shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(
-            f"{n} digits take {_format_bytes(needed)} as {form}, but {folder} has {_format_bytes(free)} free: "
-            "ask for fewer, or use another disk"
+            f"{n} digits take {_format_bytes(needed)} as {form}, but {folder} has "
+            f"{_format_bytes(free)} free: ask for fewer, or use another disk"
         )
 
 
@@ -209,7 +210,7 @@ def _write_stdout(write: Callable[[BinaryIO, Iterable[Samples]], None], batches:
     if sys.stdout.isatty():
         raise UsageError("not writing bytes to a terminal: pipe stdout somewhere, or name a file with --out")
     try:
-        write(_Unseekable(sys.stdout.buffer), batches)
+        write(cast(BinaryIO, _Unseekable(sys.stdout.buffer)), batches)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         # Python would complain once more when it flushes stdout at exit.
@@ -233,25 +234,17 @@ class _Unseekable(io.RawIOBase):
         self._stream.flush()
 
 
-def _keep_first(batches: Iterable[Samples], kept: list[Samples]) -> Iterator[Samples]:
-    count = 0
-    for batch in batches:
-        if count < _SHOWN:
-            kept.append(Samples(*(part[: _SHOWN - count] for part in batch)))
-            count += len(batch.images)
-        yield batch
-
-
-def _show(kept: list[Samples], n: int, to_stderr: bool) -> None:
+def _show(job: Job, stream: TextIO) -> None:
+    """Draw the first digits in the terminal."""
     import numpy as np
 
     from mnist_sample.terminal import detect_depth, draw_terminal
 
-    stream = sys.stderr if to_stderr else sys.stdout
-    images = np.concatenate([batch.images for batch in kept])
+    # Drawn anew: the same digits, and no format has to hand some on.
+    images = np.concatenate([batch.images for batch in job.draw(n=min(job.n, _SHOWN))])
     depth = detect_depth(os.environ, getattr(stream, "encoding", None) or "ascii")
     width = shutil.get_terminal_size().columns
-    stream.write(draw_terminal(images, n, width, depth) + "\n")
+    stream.write(draw_terminal(images, job.n, width, depth) + "\n")
     stream.flush()
 
 
@@ -276,24 +269,19 @@ def run(request: Request) -> None:
     job = plan_job(request, sampler)
     check_range(job.seed, job.start, job.n)
     show = request.show if request.show is not None else form == "png" and sys.stdout.isatty()
-    kept: list[Samples] = []
-    with contextlib.ExitStack() as stack:
-        batches = job.draw()
-        if isinstance(batches, contextlib.AbstractContextManager) or hasattr(batches, "close"):
-            stack.callback(batches.close)  # ends the threads at once when writing fails
-        if show:
-            batches = _keep_first(batches if form != "gif" else job.draw(), kept)
+    with contextlib.closing(job.draw()) as drawn:  # ends the threads at once when writing fails
+        batches: Iterable[Samples] = drawn
         if not request.quiet and sys.stderr.isatty():
             from mnist_sample.progress import track
 
-            batches = track(batches, job.n, sys.stderr)
+            batches = track(drawn, job.n, sys.stderr)
         try:
             _write(request, form, job, batches)
         except MemoryError:
             raise MnistSampleError(
                 "not enough memory: ask for fewer digits, or a smaller --batch-size"
             ) from None
-    if show and kept:
-        _show(kept, job.n, to_stderr=request.out == "-")
+    if show:
+        _show(job, sys.stderr if request.out == "-" else sys.stdout)
     if not request.quiet:
         print(_summarise(request, job), file=sys.stderr)

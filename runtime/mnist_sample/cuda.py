@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib.metadata
 import os
 import platform
 import re
@@ -100,9 +99,11 @@ def find_package_problem(available: list[str]) -> Problem | None:
 
 
 def _is_installed(distribution: str) -> bool:
+    from importlib import metadata  # here: a tenth of the command's start, and seldom needed
+
     try:
-        importlib.metadata.distribution(distribution)
-    except importlib.metadata.PackageNotFoundError:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
         return False
     return True
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from mnist_sample import contract
 from mnist_sample.job import Job
@@ -41,8 +40,7 @@ def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int)
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
     try:
-        for _ in _spread(write_chunk, _chunks(staging, job, batches, scale), job.n):
-            pass
+        _write_chunks(_chunks(staging, job, batches, scale), job.n)
         if target.exists():
             for path in staging.iterdir():
                 path.replace(target / path.name)
@@ -69,23 +67,31 @@ def _chunks(folder: Path, job: Job, batches: Iterable[Samples], scale: int) -> I
         index += len(labels)
 
 
-def _spread(work: Callable[[Chunk], None], chunks: Iterable[Chunk], n: int) -> Iterator[None]:
-    """Do the work on all cores where there is enough of it, a bounded number of chunks ahead."""
+def _write_chunks(chunks: Iterable[Chunk], n: int) -> None:
+    """Encode and write on all cores where there is enough to do, a bounded number of chunks ahead."""
     if n < _PROCESSES_FROM or count_cpus() == 1:
-        yield from map(work, chunks)
+        for chunk in chunks:
+            write_chunk(chunk)
         return
     import multiprocessing
+    import signal
     from concurrent.futures import Future, ProcessPoolExecutor
 
-    # Not fork: onnxruntime's threads and locks would be copied in mid-step.
-    context = multiprocessing.get_context("spawn")
-    ahead: deque[Future[Any]] = deque()
-    with ProcessPoolExecutor(count_cpus(), mp_context=context) as pool, contextlib.ExitStack() as stack:
-        stack.callback(lambda: pool.shutdown(wait=True, cancel_futures=True))
+    pool = ProcessPoolExecutor(
+        count_cpus(),
+        # Not fork: onnxruntime's threads and locks would be copied in mid-step.
+        mp_context=multiprocessing.get_context("spawn"),
+        # Ctrl-C reaches every process of the group; only this one answers it.
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+    ahead: deque[Future[None]] = deque()
+    try:
         for chunk in chunks:
-            ahead.append(pool.submit(work, chunk))
+            ahead.append(pool.submit(write_chunk, chunk))
             if len(ahead) >= count_cpus() * _CHUNKS_AHEAD:
                 ahead.popleft().result()
-                yield
         for future in ahead:
             future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

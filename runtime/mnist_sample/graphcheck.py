@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -64,19 +64,17 @@ class _Node:
 
     def input(self, at: int) -> _Tensor:
         tensor = self.inputs[at] if at < len(self.inputs) else None
-        return _require(tensor, "an input is missing")
+        if tensor is None:
+            raise GraphError("an input is missing")
+        return tensor
 
-    def attribute(self, name: str, default: Any) -> Any:
-        return self.attributes.get(name, default)
 
-
-def _require(value: Any, problem: str) -> Any:
-    if not value:
+def _require(holds: object, problem: str) -> None:
+    if not holds:
         raise GraphError(problem)
-    return value
 
 
-def _within(values: Any, low: int, high: int, name: str) -> None:
+def _within(values: Iterable[int], low: int, high: int, name: str) -> None:
     _require(all(low <= value <= high for value in values), f"{name} is out of bounds")
 
 
@@ -109,14 +107,14 @@ def _broadcast(node: _Node) -> _Tensor:
 
 
 def _cast(node: _Node) -> _Tensor:
-    kind = node.attribute("to", None)
+    kind = int(node.attributes.get("to", 0))
     _require(kind in _ELEMENT_BYTES, "unknown element type")
     return _Tensor(kind, node.input(0).dims)
 
 
 def _concat(node: _Node) -> _Tensor:
     first = node.input(0)
-    axis = _axis(node.attribute("axis", 0), len(first.dims))
+    axis = _axis(node.attributes.get("axis", 0), len(first.dims))
     total = 0
     for at in range(len(node.inputs)):
         x = node.input(at)
@@ -132,19 +130,21 @@ def _concat(node: _Node) -> _Tensor:
 def _window(node: _Node, x: _Tensor, weight: _Tensor) -> tuple[Dims, Dims, Dims, int]:
     """Return strides, pads, dilations and group of a convolution, checked."""
     _require(len(x.dims) == len(weight.dims) == 4, "not a 2-D convolution")
-    _require(node.attribute("auto_pad", "NOTSET") == "NOTSET", "auto_pad is not supported")
+    _require(node.attributes.get("auto_pad", "NOTSET") == "NOTSET", "auto_pad is not supported")
     kernel = weight.dims[2:]
     _within(kernel, 1, _MAX_WINDOW, "kernel_shape")
-    _require(tuple(node.attribute("kernel_shape", kernel)) == kernel, "kernel_shape differs from the weight")
+    _require(
+        tuple(node.attributes.get("kernel_shape", kernel)) == kernel, "kernel_shape differs from the weight"
+    )
     strides, pads, dilations = (
-        tuple(node.attribute(name, default))
+        tuple(node.attributes.get(name, default))
         for name, default in (("strides", (1, 1)), ("pads", (0,) * 4), ("dilations", (1, 1)))
     )
     _require((len(strides), len(pads), len(dilations)) == (2, 4, 2), "an attribute has the wrong length")
     _within(strides, 1, _MAX_WINDOW, "strides")
     _within(pads, 0, _MAX_WINDOW, "pads")
     _within(dilations, 1, _MAX_WINDOW, "dilations")
-    group = node.attribute("group", 1)
+    group = node.attributes.get("group", 1)
     _require(group >= 1 and x.dims[1] % group == 0 and weight.dims[0] % group == 0, "group does not fit")
     return strides, pads, dilations, group
 
@@ -176,7 +176,7 @@ def _conv_transpose(node: _Node) -> _Tensor:
     _require(weight.dims[0] == x.dims[1], "channels do not fit")
     channels = weight.dims[1] * group
     _check_bias(node, channels)
-    extra = tuple(node.attribute("output_padding", (0, 0)))
+    extra = tuple(node.attributes.get("output_padding", (0, 0)))
     _require(len(extra) == 2, "an attribute has the wrong length")
     _require(
         all(0 <= extra[i] < max(strides[i], dilations[i]) for i in range(2)),
@@ -196,16 +196,16 @@ def _conv_transpose(node: _Node) -> _Tensor:
 
 
 def _depth_to_space(node: _Node) -> _Tensor:
-    x, block = node.input(0), node.attribute("blocksize", 0)
+    x, block = node.input(0), node.attributes.get("blocksize", 0)
     _within([block], 1, _MAX_WINDOW, "blocksize")
     _require(len(x.dims) == 4 and x.dims[1] % block**2 == 0, "channels do not fit the block size")
-    _require(node.attribute("mode", "DCR") in ("DCR", "CRD"), "unknown mode")
+    _require(node.attributes.get("mode", "DCR") in ("DCR", "CRD"), "unknown mode")
     return _Tensor(x.kind, (x.dims[0], x.dims[1] // block**2, x.dims[2] * block, x.dims[3] * block))
 
 
 def _gather(node: _Node) -> _Tensor:
     data, indices = node.input(0), node.input(1)
-    axis = _axis(node.attribute("axis", 0), len(data.dims))
+    axis = _axis(node.attributes.get("axis", 0), len(data.dims))
     _require(indices.kind == INT64, "indices are not int64")
     return _Tensor(data.kind, data.dims[:axis] + indices.dims + data.dims[axis + 1 :])
 
@@ -227,8 +227,8 @@ def _gemm(node: _Node) -> _Tensor:
     _require(len(a) == len(b) == 2, "not a product of two matrices")
     out = _product(
         node,
-        a[::-1] if node.attribute("transA", 0) else a,
-        b[::-1] if node.attribute("transB", 0) else b,
+        a[::-1] if node.attributes.get("transA", 0) else a,
+        b[::-1] if node.attributes.get("transB", 0) else b,
     )
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         _require(node.inputs[2].dims in ((out.dims[1],), (1, out.dims[1]), out.dims), "the bias does not fit")
@@ -237,7 +237,7 @@ def _gemm(node: _Node) -> _Tensor:
 
 def _reshape(node: _Node) -> _Tensor:
     x, wanted = node.input(0), node.input(1).ints
-    _require(wanted is not None and node.attribute("allowzero", 0) == 0, "the shape is not constant")
+    _require(wanted is not None and node.attributes.get("allowzero", 0) == 0, "the shape is not constant")
     assert wanted is not None
     _require(wanted.count(-1) <= 1 and all(value >= -1 for value in wanted), "the shape makes no sense")
     _require(all(value or at < len(x.dims) for at, value in enumerate(wanted)), "the shape makes no sense")
@@ -274,7 +274,7 @@ def _unsqueeze(node: _Node) -> _Tensor:
 
 def _transpose(node: _Node) -> _Tensor:
     x = node.input(0)
-    order = tuple(node.attribute("perm", range(len(x.dims))[::-1]))
+    order = tuple(node.attributes.get("perm", range(len(x.dims))[::-1]))
     _require(sorted(order) == list(range(len(x.dims))), "perm is no permutation")
     return _Tensor(x.kind, tuple(x.dims[axis] for axis in order))
 

@@ -67,7 +67,7 @@ def _describe_quality(evaluation: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _clean(value: Any) -> str:
+def _clean(value: object) -> str:
     """Return text that cannot steer a terminal: the file is not to be trusted."""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]

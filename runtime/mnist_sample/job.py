@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -65,7 +65,7 @@ class Job:
     truncation: float
     labels: LabelSource = field(repr=False)
 
-    def draw(self, start: int | None = None, n: int | None = None) -> Iterator[Samples]:
+    def draw(self, start: int | None = None, n: int | None = None) -> Generator[Samples]:
         """Yield the samples batch by batch; those of another range if one is given."""
         first = self.start if start is None else start
         count = self.n if n is None else n

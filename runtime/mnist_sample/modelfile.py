@@ -10,7 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from mnist_sample import contract
 from mnist_sample.errors import ModelFileError
@@ -19,6 +19,7 @@ from mnist_sample.onnxschema import ENVELOPE, GRAPH
 from mnist_sample.protobuf import MalformedError, Message, decode
 
 BUNDLED: Final = Path(__file__).with_name("generator.onnx")
+_Json = TypeVar("_Json", list[Any], dict[str, Any])
 _MAX_CLASS_NAME: Final = 32
 _DIGEST_LENGTH: Final = len(contract.DIGEST_PLACEHOLDER)
 _DIGEST_ENTRY: Final = (
@@ -142,7 +143,7 @@ def _check_identity(content: bytes, metadata: dict[str, str]) -> None:
         raise ModelFileError(f"its metadata lacks {', '.join(missing)}")
 
 
-def _read_json(metadata: dict[str, str], key: str, kind: type) -> Any:
+def _read_json(metadata: dict[str, str], key: str, kind: type[_Json]) -> _Json:
     try:
         value = json.loads(metadata[key])
     except (ValueError, RecursionError):

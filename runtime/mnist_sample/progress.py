@@ -15,7 +15,7 @@ _CLEAR_LINE: Final = "\r\x1b[K"
 
 
 def track(batches: Iterable[Samples], n: int, stream: TextIO) -> Iterator[Samples]:
-    """Yield the batches unchanged, and keep a line on `stream` up to date; pass one only if it is a terminal."""
+    """Yield the batches unchanged, and keep a line on `stream`, a terminal, up to date."""
     begun = time.monotonic()
     due = begun + _QUIET_SECONDS
     done, drawn = 0, False

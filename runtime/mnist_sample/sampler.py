@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -149,7 +149,7 @@ class Sampler:
         seed: int = 0,
         start: int = 0,
         truncation: float = 1.0,
-    ) -> Iterator[Samples]:
+    ) -> Generator[Samples]:
         """Draw digits batch by batch, in order and in constant memory.
 
         The next batches are made on threads while the caller works on this one. The arguments are those of
@@ -170,7 +170,7 @@ class Sampler:
 
     def stream_from(
         self, source: LabelSource, n: int | None, seed: int, start: int, truncation: float
-    ) -> Iterator[Samples]:
+    ) -> Generator[Samples]:
         """Do what `stream` does, with classes from `source`; arguments are not checked again."""
         stop = MAX_INDEX if n is None else start + n
         firsts: Iterable[int] = range(start, stop, self.batch_size)
@@ -182,9 +182,8 @@ class Sampler:
                 latents *= np.float32(truncation)
             return self.decode(latents, source(first, count))
 
-        if self.threads == 1 or stop - start <= self.batch_size:
-            return map(make, firsts)
-        return _map_ahead(make, firsts, self.threads)
+        alone = stop - start <= self.batch_size
+        return _map_ahead(make, firsts, 1 if alone else self.threads)
 
     def decode(self, latents: NDArray[np.float32], labels: NDArray[np.int64]) -> Samples:
         """Turn latents into pictures, as one batch.
@@ -199,7 +198,7 @@ class Sampler:
         rows = len(latents)
         full = self.batch_size if self.provider == "cuda" else 0
         padding = max(full - rows, -rows % _ROW_MULTIPLE)
-        feeds: dict[str, Any] = {contract.INPUT_LATENT: _pad(latents, padding)}
+        feeds: dict[str, NDArray[Any]] = {contract.INPUT_LATENT: _pad(latents, padding)}
         if self.model.classes:
             feeds[contract.INPUT_LABEL] = _pad(labels, padding)
         return Samples(run_graph(self._opened, feeds, contract.OUTPUT_IMAGE)[:rows], labels)
@@ -211,8 +210,11 @@ def _pad(rows: NDArray[Any], padding: int) -> NDArray[Any]:
     return np.concatenate([rows, np.zeros((padding, *rows.shape[1:]), dtype=rows.dtype)])
 
 
-def _map_ahead(make: Any, firsts: Iterable[int], threads: int) -> Iterator[Samples]:
+def _map_ahead(make: Callable[[int], Samples], firsts: Iterable[int], threads: int) -> Generator[Samples]:
     """Yield `make(first)` for each first in order, some ahead on threads; closing it ends the threads."""
+    if threads == 1:
+        yield from map(make, firsts)
+        return
     # Here, since a single batch, the most common request, needs no threads and not this import.
     from collections import deque
     from concurrent.futures import ThreadPoolExecutor

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import onnxruntime
+from numpy.typing import NDArray
 
 from mnist_sample.cuda import (
     INSTALL,
@@ -43,12 +44,12 @@ class OpenSession:
         note: why `auto` did not take CUDA; empty otherwise.
     """
 
-    session: Any
+    session: onnxruntime.InferenceSession
     provider: ProviderName
     note: str = ""
 
 
-def _options() -> Any:
+def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     # Several threads each run their own batches (see sampler.py); a pool inside the session would only
     # add the cost of meeting at the end of each operator.
@@ -59,7 +60,7 @@ def _options() -> Any:
     return options
 
 
-def _open_cpu(model: ModelFile) -> Any:
+def _open_cpu(model: ModelFile) -> onnxruntime.InferenceSession:
     try:
         return onnxruntime.InferenceSession(model.content, _options(), providers=[_CPU])
     except Exception as error:  # onnxruntime's exceptions have no common base of their own
@@ -68,7 +69,7 @@ def _open_cpu(model: ModelFile) -> Any:
         ) from None
 
 
-def _open_cuda(model: ModelFile) -> Any | Problem:
+def _open_cuda(model: ModelFile) -> onnxruntime.InferenceSession | Problem:
     """Open a session that runs on CUDA, or return why there can be none."""
     problem = find_device_problem() or find_package_problem(onnxruntime.get_available_providers())
     if problem:
@@ -116,14 +117,14 @@ def open_session(model: ModelFile, provider: ProviderChoice) -> OpenSession:
     return OpenSession(_open_cpu(model), "cpu", note=session.cause)
 
 
-def run_graph(opened: OpenSession, feeds: dict[str, Any], output: str) -> Any:
+def run_graph(opened: OpenSession, feeds: dict[str, NDArray[Any]], output: str) -> NDArray[Any]:
     """Run the graph for one output.
 
     Raises:
         ProviderError: the provider failed; there is no going on with another.
     """
     try:
-        return opened.session.run([output], feeds)[0]
+        return cast(NDArray[Any], opened.session.run([output], feeds)[0])
     except Exception as error:
         remedy = f"; run with --provider cpu, or mend CUDA: {INSTALL}" if opened.provider == "cuda" else ""
         raise ProviderError(

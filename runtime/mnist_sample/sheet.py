@@ -35,7 +35,8 @@ def check_sheet(n: int, columns: int | None, scale: int) -> None:
     across = choose_columns(n, columns)
     if across * -(-n // across) * (contract.IMAGE_SIZE * scale) ** 2 > _MAX_PIXELS:
         raise UsageError(
-            f"a sheet of {n} digits is too large for one picture: use a folder (--out digits/) or --out digits.npz"
+            f"a sheet of {n} digits is too large for one picture: "
+            "use a folder (--out digits/) or --out digits.npz"
         )
 
 

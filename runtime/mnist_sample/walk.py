@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
@@ -39,13 +40,13 @@ def slerp(a: NDArray[np.float32], b: NDArray[np.float32], t: NDArray[np.float64]
     Points between two normal latents on a straight line would be shorter than any that the generator was
     trained on. White, "Sampling Generative Networks", https://arxiv.org/abs/1609.04468
     """
-    lengths = np.linalg.norm(a), np.linalg.norm(b)
-    cosine = float(a @ b / max(lengths[0] * lengths[1], 1e-12))
-    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    lengths = float(np.linalg.norm(a)) * float(np.linalg.norm(b))
+    angle = math.acos(max(-1.0, min(1.0, float(a @ b) / lengths))) if lengths else 0.0
     t = t[:, None]
-    if np.sin(angle) < 1e-6:
+    if math.sin(angle) < 1e-6:
         return ((1 - t) * a + t * b).astype(np.float32)
-    return ((np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / np.sin(angle)).astype(np.float32)
+    path: NDArray[np.float64] = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / math.sin(angle)
+    return path.astype(np.float32)
 
 
 def draw_walk(job: Job) -> Iterator[NDArray[np.uint8]]:
