@@ -52,7 +52,16 @@ class Checkpoint:
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
-    """Return the bytes of a `gen.pt`."""
+    """Return the bytes of a `gen.pt`.
+
+    Raises:
+        CheckpointError: the facts beside the weights are more than JSON can hold, so nobody could read it.
+    """
+    try:
+        check_json_object("training", checkpoint.training)
+        check_json_object("evaluation", checkpoint.evaluation)
+    except UntrustedFileError as error:
+        raise CheckpointError(f"the checkpoint cannot be written: {error}") from error
     buffer = io.BytesIO()
     torch.save(
         {

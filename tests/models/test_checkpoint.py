@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,13 @@ def test_a_checkpoint_that_shares_memory_between_weights_is_read(tmp_path: Path)
     path = tmp_path / "gen.pt"
     path.write_bytes(checkpoints.encode(checkpoint))
     assert torch.equal(checkpoints.read(path)[0].weights[name], weight)
+
+
+def test_what_nobody_could_read_is_not_written() -> None:
+    checkpoint = replace(make_checkpoint(), training={"torch": torch.__version__})
+    assert type(torch.__version__) is not str
+    with pytest.raises(CheckpointError, match="training holds a value"):
+        checkpoints.encode(checkpoint)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
