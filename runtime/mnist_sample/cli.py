@@ -160,12 +160,13 @@ def main() -> None:
     """Run the command line and exit: 0 on success, 1 when the work failed, 2 for wrong usage."""
     # As an exception, so that temporary files are removed.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    sys.exit(_run())
+    sys.exit(run_arguments())
 
 
-def _run() -> int:
+def run_arguments(arguments: list[str] | None = None) -> int:
+    """Run the command line `arguments`, by default this process's, and return the exit code."""
     try:
-        return _app(prog_name="mnist-sample", standalone_mode=False) or 0
+        return _app(arguments, prog_name="mnist-sample", standalone_mode=False) or 0
     except MnistSampleError as error:
         return _complain(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):

@@ -121,7 +121,7 @@ def plan_job(request: Request, sampler: Sampler) -> Job:
     return Job(sampler, n, request.seed, request.start, request.truncation, labels)
 
 
-def _check_space(form: Format, n: int, scale: int, target: Path) -> None:
+def _check_space(form: Format, n: int, target: Path) -> None:
     """Refuse what the disk cannot hold.
 
     Raises:
@@ -191,16 +191,20 @@ def _write(request: Request, form: Format, job: Job, batches: Iterable[Samples])
     """
     target = Path(request.out)
     try:
-        if request.out == "-":
-            _write_stdout(_choose_writer(form, job, request.columns, request.scale), batches)
-            return
-        _check_space(form, job.n, request.scale or 1, target)
         if form in _FOLDERS:
+            _check_space(form, job.n, target)
             _write_folder(form, target, job, batches, request.scale or 1)
             return
         write = _choose_writer(form, job, request.columns, request.scale)
-        with atomic_file(target) as file:
-            write(file, batches)
+        if request.out == "-":
+            _write_stdout(write, batches)
+        elif target.exists() and not target.is_file():
+            with target.open("wb") as device:  # a pipe or a device: nothing to replace
+                write(cast(BinaryIO, _Unseekable(device)), batches)
+        else:
+            _check_space(form, job.n, target)
+            with atomic_file(target.resolve()) as file:  # through a link, not over it
+                write(file, batches)
     except OSError as error:
         where = "stdout" if request.out == "-" else str(target)
         raise OutputError(f"cannot write {where}: {error.strerror or error}") from None
@@ -219,7 +223,7 @@ def _write_stdout(write: Callable[[BinaryIO, Iterable[Samples]], None], batches:
 
 
 class _Unseekable(io.RawIOBase):
-    """Stdout as a plain stream of bytes: a redirected file would let zipfile seek to before our output."""
+    """A plain stream of bytes: zipfile would seek in a redirected file, to before our output."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

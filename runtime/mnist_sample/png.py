@@ -6,6 +6,7 @@ Only the standard library is imported, so that worker processes start fast.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -57,6 +58,7 @@ def write_chunk(chunk: Chunk) -> None:
             f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666
         )
         try:
-            os.write(descriptor, content)
+            if os.write(descriptor, content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
