@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from train.device import has_fast_bf16
 from train.evaluate.network import Classifier, NetworkConfig
 
 MAX_SHIFT = 2
@@ -84,9 +85,9 @@ def _step(
 ) -> None:
     for group in optimizer.param_groups:
         group["lr"] = rate
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=has_fast_bf16(torch.device("cpu"))):
         logits, _ = network(samples)
-    loss = nn.functional.cross_entropy(logits.float(), labels)
+    loss = F.cross_entropy(logits.float(), labels)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,9 @@ from torch_fidelity.metric_fid import (
     fid_features_to_statistics,
     fid_statistics_to_metric,
 )
+
+
+JACKKNIFE_GROUPS: Final = 10
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,18 @@ def frechet_distance(first: Gaussian, second: Gaussian) -> float:
     """
     ours, theirs = ({"mu": one.mean, "sigma": one.covariance} for one in (first, second))
     return float(fid_statistics_to_metric(ours, theirs, verbose=False)[KEY_METRIC_FID])
+
+
+def jackknife_error(
+    features: npt.NDArray[np.float64], reference: Gaussian, groups: int = JACKKNIFE_GROUPS
+) -> float:
+    """Return the standard error of the distance of features float64 `[n, d]`, by leaving out groups in turn.
+
+    Digits are dealt to the groups in turn, so that an order in the data does not matter (grouped jackknife:
+    Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982).
+    """
+    member = np.arange(len(features)) % groups
+    values = [
+        frechet_distance(fit_gaussian(features[member != group]), reference) for group in range(groups)
+    ]
+    return float(np.sqrt((groups - 1) * np.var(values)))

@@ -15,6 +15,7 @@ from mnist_sample import Sampler
 from mnist_sample.errors import MnistSampleError, UsageError
 from mnist_sample.randomness import draw_latents
 from models import checkpoint
+from train.pictures import to_pixels
 
 DIGIT_NAMES: Final = tuple("0123456789")
 BATCH: Final = 500
@@ -78,7 +79,7 @@ def _open_checkpoint(path: Path) -> tuple[Generator, tuple[str, ...]]:
             latents = torch.from_numpy(draw_latents(seed, start + first, len(asked), latent_dim))
             with torch.inference_mode():
                 sample = network(latents, asked) if conditional else network(latents)
-            images[first : first + BATCH] = (127.5 * sample + 127.5).round().byte().squeeze(1).numpy()
+            images[first : first + BATCH] = to_pixels(sample).squeeze(1).numpy()
         return images
 
     return Generator(path, sha256, conditional, draw), trained.class_names
