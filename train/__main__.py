@@ -65,7 +65,7 @@ def run_command() -> None:
         app()
     except MnistSampleError as error:
         rank = os.environ.get("RANK", "0")
-        print(f"{'' if rank == '0' else f'[worker {rank}] '}error: {error}", file=sys.stderr)
+        print(f"{'' if rank == '0' else f'[worker {rank}] '}{error}", file=sys.stderr)
         sys.exit(error.exit_code)
 
 

@@ -21,6 +21,8 @@ from train.idx import DataError, find_idx, read_images, read_labels
 
 Split = Literal["train", "t10k"]
 
+SOURCES: Final = ("auto", "mnist", "bundled")
+"""What `--data` may name beside a folder."""
 DOWNLOAD_FOLDER: Final = Path("data")
 RAW_FOLDER: Final = Path("MNIST", "raw")
 """Where torchvision puts the files below its root."""
@@ -38,12 +40,12 @@ class Dataset:
     """Labelled or unlabelled digits.
 
     Attributes:
-        name: what they are, for people: a folder, or the bundled generator.
+        name: what they are, for people: MNIST, a folder's name, or the bundled generator.
         images: uint8 `[n, 28, 28]`, ink 255 on paper 0.
         labels: int64 `[n]` in [0, classes); None where the folder has no labels.
         class_names: one per label index, the value that the labels file has for it; empty without labels.
         sha256: of shapes and values, lower-case hex: equal data have equal digests, however they are packed.
-        seen_mnist: whether these are the digits of MNIST itself.
+        kind: `mnist` for MNIST itself, wherever it lay; `bundled` for the stand-in; `folder` for all else.
     """
 
     name: str
@@ -51,7 +53,12 @@ class Dataset:
     labels: npt.NDArray[np.int64] | None
     class_names: tuple[str, ...]
     sha256: str
-    seen_mnist: bool
+    kind: Literal["mnist", "bundled", "folder"]
+
+    @property
+    def seen_mnist(self) -> bool:
+        """Whether a model of these data has seen MNIST."""
+        return self.kind == "mnist"
 
 
 def load_dataset(source: str, warn: Callable[[str], None], split: Split = "train") -> Dataset:
@@ -93,6 +100,7 @@ def read_folder(folder: Path, split: Split = "train") -> Dataset:
     Raises:
         DataError: no images of that split, a damaged file, or labels out of step with the images.
     """
+    name = folder.resolve().name
     if not folder.is_dir():
         raise MissingError(f"there is no folder {folder}")
     if (folder / RAW_FOLDER).is_dir():
@@ -110,12 +118,15 @@ def read_folder(folder: Path, split: Split = "train") -> Dataset:
                 f"{labels_path} has {len(labels)} labels for {len(images)} images: the two files do not "
                 "belong together"
             )
-    seen_mnist = hashlib.sha256(_idx_bytes(images)).hexdigest() == MNIST_IMAGES_SHA256[split]
-    return _make_dataset("MNIST" if seen_mnist else str(folder), images, labels, seen_mnist)
+    is_mnist = hashlib.sha256(_idx_bytes(images)).hexdigest() == MNIST_IMAGES_SHA256[split]
+    return _make_dataset("MNIST" if is_mnist else name, images, labels, "mnist" if is_mnist else "folder")
 
 
 def _make_dataset(
-    name: str, images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64] | None, seen_mnist: bool
+    name: str,
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64] | None,
+    kind: Literal["mnist", "bundled", "folder"],
 ) -> Dataset:
     digest = hashlib.sha256(_idx_bytes(images))
     values: list[int] = []
@@ -130,7 +141,7 @@ def _make_dataset(
         labels=labels,
         class_names=tuple(str(value) for value in values),
         sha256=digest.hexdigest(),
-        seen_mnist=seen_mnist,
+        kind=kind,
     )
 
 
@@ -191,5 +202,5 @@ def _draw_bundled(reason: str, warn: Callable[[str], None]) -> Dataset:
         f"bundled generator, {BUNDLED_DIGITS} digits of seed 0",
         np.asarray(images, np.uint8),
         np.asarray(labels, np.int64),
-        seen_mnist=False,
+        "bundled",
     )

@@ -71,6 +71,8 @@ def train(
                     folder.log(line)
                     display.show(line, fraction)
                 state.sheets = count_sheets(fraction)
+            if stop:
+                world.sum_(state.sums)
             due = time.monotonic() - saved_at >= save_every_seconds and state.summed == 0
             if world.is_writer and (due or stop or fraction >= 1):
                 save(state, folder)

@@ -12,7 +12,6 @@ from typing import Any, Final
 from mnist_sample.files import write_atomically
 
 TEMPLATE: Final = Path(__file__).with_name("report.html")
-WARNING: Final = "<strong>This model has not seen MNIST.</strong> "
 
 
 def write_report(folder: Path, facts: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> None:
@@ -20,7 +19,7 @@ def write_report(folder: Path, facts: Mapping[str, Any], metrics: Sequence[Mappi
     last = metrics[-1] if metrics else {}
     page = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=html.escape(f"Training run {folder.resolve().name}"),
-        summary=("" if facts["seen_mnist"] else WARNING) + html.escape(_summarise(facts, last)),
+        summary=html.escape(_summarise(facts, last)),
         figures=_table(_figures(metrics)),
         settings=_table(_flatten(facts)),
         result=_embed(folder / "result.png"),
@@ -35,6 +34,7 @@ def _summarise(facts: Mapping[str, Any], last: Mapping[str, Any]) -> str:
     return (
         f"Architecture {facts['settings']['arch']}, trained on {facts['data']} for {facts['steps']} steps "
         f"({last.get('seconds', 0):.0f} s) on {facts['device']}, seed {facts['seed']}."
+        f"{'' if facts['seen_mnist'] else ' This model has not seen MNIST.'}"
     )
 
 

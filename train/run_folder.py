@@ -17,7 +17,7 @@ from mnist_sample.errors import UsageError
 from mnist_sample.files import write_atomically
 from models import checkpoint
 from train.config import TrainConfig
-from train.data import Dataset
+from train.data import SOURCES, Dataset
 from train.pictures import to_pixels, write_curves, write_gif, write_sheet
 from train.report import write_report
 from train.state import State, average_weights, save_state
@@ -61,7 +61,7 @@ class Provenance:
         """Return what this process knows."""
         return cls(
             config=config,
-            source=source,
+            source=source if source in SOURCES else str(Path(source).resolve()),
             data=data.name,
             data_sha256=data.sha256,
             seen_mnist=data.seen_mnist,
@@ -123,7 +123,8 @@ class RunFolder:
         """Take up a run that was saved at `step`: what was written after that is taken back."""
         self.saved_step = step
         (self.path / "samples").mkdir(exist_ok=True)
-        lines = (self.path / "metrics.jsonl").read_text().splitlines()
+        metrics = self.path / "metrics.jsonl"
+        lines = metrics.read_text().splitlines() if metrics.exists() else []
         # A killed run may have left half a line.
         complete = [json.loads(line) for line in lines if line.endswith("}")]
         self._metrics = [line for line in complete if line["step"] <= step]

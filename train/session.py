@@ -63,6 +63,8 @@ def run(request: Request) -> Path | None:
     config = resolve_config(request, saved, device)
     with join_world(device) as world, Display(world.is_writer) as display:
         source = request.data or (saved["facts"]["source"] if saved else "auto")
+        if config.batch_size < 2 * world.size:
+            raise UsageError(f"--batch-size {config.batch_size} is too small for {world.size} processes")
         data = load_in_turn(source, world, display.warn)
         provenance = Provenance.of(config, source, data, world.size)
         path = world.broadcast(str(request.resume or request.out or name_folder()))
@@ -109,7 +111,10 @@ def resolve_config(request: Request, saved: dict[str, Any] | None, device: torch
                 f"--{name.replace('_', '-')} {value} differs from the run's {settings.get(name)}: "
                 "leave it out, or begin a new run"
             )
-    return TrainConfig(**settings)
+    try:
+        return TrainConfig(**settings)
+    except TypeError as error:
+        raise ResumeError("the run is of another version of this program; begin a new run") from error
 
 
 def load_in_turn(source: str, world: World, warn: Callable[[str], None]) -> Dataset:
@@ -146,6 +151,8 @@ def resume(
     restore_state(state, saved)
     if world.is_writer:
         folder.reopen(state.step)
+    else:
+        state.sums.zero_()  # they were added up over all processes
     for name in ("threads", "processes"):
         if facts[name] != getattr(here, name):
             say(

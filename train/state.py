@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import math
-import pickle
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +15,13 @@ from torch import Tensor, nn
 from mnist_sample.errors import MnistSampleError
 from mnist_sample.files import write_atomically
 from models.registry import Config, get_architecture
+from models.untrusted import MAX_FILE_BYTES, UntrustedFileError, load_plain
 from train.config import TrainConfig
 from train.distributed import World, share_batch_norm
 
 FORMAT_VERSION: Final = 1
-MAX_RESUME_BYTES: Final = 1 << 30
+FACTS: Final = {"settings", "source", "data", "data_sha256", "device", "threads", "processes"}
+"""What the facts in a `resume.pt` tell at least."""
 METRICS: Final = ("d_loss", "g_loss", "penalty", "loss_real_real", "loss_fake_fake", "loss_fake_real")
 
 
@@ -164,23 +164,15 @@ def read_saved(path: Path) -> dict[str, Any]:
         ResumeError: it is missing, damaged, too large or not ours.
     """
     try:
-        if path.stat().st_size > MAX_RESUME_BYTES:
-            raise ResumeError(f"{path} is larger than {MAX_RESUME_BYTES >> 20} MiB: it is not of a run")
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            saved = load_plain(file.read(MAX_FILE_BYTES + 1))
     except OSError as error:
         raise ResumeError(
             f"cannot read {path}: {error.strerror}; --resume takes the folder of a run"
         ) from error
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
-        raise ResumeError(f"{path} is damaged or not of a run; begin a new run") from error
-    if not isinstance(saved, dict) or saved.get("format") != FORMAT_VERSION:
+    except UntrustedFileError as error:
+        raise ResumeError(f"cannot go on from {path}: {error}; or begin a new run") from error
+    if saved.get("format") != FORMAT_VERSION or not saved.get("facts", {}).keys() >= FACTS:
         raise ResumeError(f"{path} is of another version of this program; begin a new run")
     return saved
 
