@@ -6,10 +6,9 @@ Ravuri and Vinyals, arXiv 1905.10887.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +20,8 @@ from train.evaluate.samples import Draw
 CAS_CONFIG: Final = FitConfig(network=NetworkConfig(channels_14=32, channels_7=64), epochs=3)
 LATENTS_SEED: Final = 1_000_000
 """First seed of the latents: none of these digits is among those of the other figures."""
+KINDS: Final = ("real", "generated", "fresh")
+"""What a classifier is trained on."""
 
 
 @dataclass(frozen=True)
@@ -32,22 +33,21 @@ class CasResult:
         epochs: passes over it.
         real: trained on the real training digits.
         generated: trained on as many generated digits with the same labels.
-        fresh: trained on new generated digits in each epoch; empty where that was not asked for.
+        fresh: trained on new generated digits in each epoch: a generator never runs out.
     """
 
     digits: int
     epochs: int
-    real: list[float] = field(default_factory=list)
-    generated: list[float] = field(default_factory=list)
-    fresh: list[float] = field(default_factory=list)
+    real: list[float]
+    generated: list[float]
+    fresh: list[float]
 
 
 def measure_cas(
     draw: Draw,
     real: RealDigits,
     seeds: int,
-    fresh: bool,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int], None],
     config: FitConfig = CAS_CONFIG,
 ) -> CasResult:
     """Train the same classifier on real and on generated digits, once per seed.
@@ -59,39 +59,28 @@ def measure_cas(
         draw: the generator.
         real: MNIST.
         seeds: how many.
-        fresh: also train on digits that are new in each epoch: a generator never runs out.
-        progress: called with (trainings done, trainings in all).
+        progress: called with the number of trainings done before each one.
         config: the classifier and its schedule.
     """
-    result = CasResult(len(real.train_images), config.epochs)
-    sources = {
-        "real": lambda seed: lambda epoch: (real.train_images, real.train_labels),
-        "generated": lambda seed: _draw_once(draw, real.train_labels, seed),
-        **({"fresh": lambda seed: _draw_fresh(draw, real.train_labels, seed)} if fresh else {}),
-    }
-    done = 0
+    accuracies: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for seed in range(seeds):
-        for name, make_source in sources.items():
-            progress(done, seeds * len(sources))
-            network = fit(make_source(seed), config, seed)
-            getattr(result, name).append(accuracy(network, real.test_images, real.test_labels))
-            done += 1
-    return result
+        for place, kind in enumerate(KINDS):
+            progress(seed * len(KINDS) + place)
+            network = fit(_make_source(kind, draw, real, seed), config, seed)
+            accuracies[kind].append(accuracy(network, real.test_images, real.test_labels))
+    return CasResult(len(real.train_images), config.epochs, **accuracies)
 
 
-def _draw_once(draw: Draw, labels: Tensor, seed: int) -> Source:
-    images = torch.from_numpy(draw(labels.numpy(), LATENTS_SEED + seed, 0))
-    return lambda _epoch: (images, labels)
+def _make_source(kind: str, draw: Draw, real: RealDigits, seed: int) -> Source:
+    """Return what gives the digits of each epoch, always with the labels of the real training digits."""
+    labels = real.train_labels
 
-
-def _draw_fresh(draw: Draw, labels: Tensor, seed: int) -> Source:
-    # The first epoch's digits are those of _draw_once.
-    def source(epoch: int) -> tuple[Tensor, Tensor]:
+    def draw_digits(epoch: int) -> tuple[Tensor, Tensor]:
         return torch.from_numpy(draw(labels.numpy(), LATENTS_SEED + seed, epoch * len(labels))), labels
 
-    return source
-
-
-def mean_and_spread(accuracies: list[float]) -> tuple[float, float]:
-    """Return the mean and the standard deviation over seeds; 0 for a single seed."""
-    return float(np.mean(accuracies)), float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0
+    if kind == "real":
+        return lambda _epoch: (real.train_images, labels)
+    if kind == "fresh":
+        return draw_digits
+    drawn = draw_digits(0)
+    return lambda _epoch: drawn

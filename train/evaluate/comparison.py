@@ -10,11 +10,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from train.evaluate.measures import Measured, Value
+from train.evaluate.cas import CasResult
+from train.evaluate.measures import Measured, Value, share_of
 from train.evaluate.memorisation import NEAR_QUANTILE, near_copies
 
 QUANTILES: Final = (0.0, 0.001, 0.01, 0.1, 0.5)
-HIGHER_IS_BETTER: Final = frozenset({"precision", "recall", "density", "coverage", "label accuracy"})
+LOWER_IS_BETTER: Final = frozenset(
+    {"Frechet distance", "largest class gap", "near-copies by pixels", "near-copies by features"}
+)
 
 
 @dataclass(frozen=True)
@@ -24,45 +27,63 @@ class Figure:
     Attributes:
         name: what it is called in every report.
         generated: mean over the draws.
-        generated_sd: standard deviation over the draws; None for a single draw.
+        generated_error: standard error of one draw's figure; for a classification accuracy score, of the
+            mean over seeds.
         real: of the real test digits.
-        real_se: its standard error.
+        real_error: its standard error.
     """
 
     name: str
     generated: float
-    generated_sd: float | None
+    generated_error: float
     real: float
-    real_se: float
+    real_error: float
 
     @property
     def margin(self) -> float | None:
-        """How far the generated digits are on the better side, in units of both noises; None if unknown."""
-        noise = math.hypot(self.generated_sd or 0.0, self.real_se)
-        if self.generated_sd is None or noise == 0:
-            return None
+        """How far the generated digits are on the better side, in standard errors of the difference.
+
+        None where both errors are 0, so that nothing is known of the noise.
+        """
+        noise = math.hypot(self.generated_error, self.real_error)
         gain = self.generated - self.real
-        return (gain if self.name in HIGHER_IS_BETTER else -gain) / noise
+        if noise == 0:
+            return None
+        return (-gain if self.name in LOWER_IS_BETTER else gain) / noise
 
 
 def compare(draws: Sequence[Measured], real: Measured) -> list[Figure]:
-    """Return the figures of some draws of generated digits beside those of the real test digits."""
+    """Return the figures of one or more draws of generated digits beside those of the real test digits."""
     figures = [
-        _make_figure(name, [draw.values[name].value for draw in draws], value)
-        for name, value in real.values.items()
-        if name in draws[0].values
+        _average(name, [draw.values[name] for draw in draws], real.values[name]) for name in real.values
     ]
-    share = Value(NEAR_QUANTILE, math.sqrt(NEAR_QUANTILE * (1 - NEAR_QUANTILE) / len(real.images)))
-    by_pixels = [near_copies(one.nearest_pixels.distance, real.nearest_pixels.distance) for one in draws]
-    by_features = [near_copies(one.nearest_features.distance, real.nearest_features.distance) for one in draws]
-    figures.append(_make_figure("near-copies by pixels", by_pixels, share))
-    figures.append(_make_figure("near-copies by features", by_features, share))
+    for name, distances, reals in (
+        ("near-copies by pixels", [d.nearest_pixels for d in draws], real.nearest_pixels),
+        ("near-copies by features", [d.nearest_features for d in draws], real.nearest_features),
+    ):
+        shares = [share_of(near_copies(one.distance, reals.distance), len(one.distance)) for one in distances]
+        figures.append(_average(name, shares, share_of(NEAR_QUANTILE, len(reals.distance))))
     return figures
 
 
-def _make_figure(name: str, values: list[float], real: Value) -> Figure:
-    spread = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Figure(name, float(np.mean(values)), spread, real.value, real.error)
+def _average(name: str, values: Sequence[Value], real: Value) -> Figure:
+    mean = float(np.mean([value.value for value in values]))
+    error = float(np.mean([value.error for value in values]))
+    return Figure(name, mean, error, real.value, real.error)
+
+
+def compare_cas(result: CasResult) -> list[Figure]:
+    """Return the classification accuracy scores beside what the real training digits give."""
+    scores = {"CAS": result.generated, "CAS, new digits each epoch": result.fresh}
+    return [
+        Figure(name, *_mean_and_error(accuracies), *_mean_and_error(result.real))
+        for name, accuracies in scores.items()
+    ]
+
+
+def _mean_and_error(accuracies: Sequence[float]) -> tuple[float, float]:
+    spread = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0
+    return float(np.mean(accuracies)), spread / math.sqrt(len(accuracies))
 
 
 def distance_quantiles(distance: npt.NDArray[np.float64]) -> dict[str, float]:

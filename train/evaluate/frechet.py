@@ -14,7 +14,6 @@ from torch_fidelity.metric_fid import (
     fid_statistics_to_metric,
 )
 
-
 JACKKNIFE_GROUPS: Final = 10
 
 
@@ -58,7 +57,5 @@ def jackknife_error(
     Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982).
     """
     member = np.arange(len(features)) % groups
-    values = [
-        frechet_distance(fit_gaussian(features[member != group]), reference) for group in range(groups)
-    ]
+    values = [frechet_distance(fit_gaussian(features[member != group]), reference) for group in range(groups)]
     return float(np.sqrt((groups - 1) * np.var(values)))

@@ -86,7 +86,11 @@ class Yardstick:
                     jackknife_error(features, self._gaussian),
                 ),
                 **self._measure_manifold(features),
-                **({} if asked is None else {"label accuracy": _share(label_accuracy(read, asked), len(read))}),
+                **(
+                    {}
+                    if asked is None
+                    else {"label accuracy": share_of(label_accuracy(read, asked), len(read))}
+                ),
                 "largest class gap": _gap(read, expected),
             },
             nearest_pixels=find_nearest(flatten_pixels(torch.from_numpy(images)), self._pixels),
@@ -96,14 +100,14 @@ class Yardstick:
     def _measure_manifold(self, features: npt.NDArray[np.float64]) -> dict[str, Value]:
         manifold = measure_manifold(features, self._manifold)
         return {
-            "precision": _share(manifold.precision, len(features)),
-            "recall": _share(manifold.recall, len(self._manifold)),
+            "precision": share_of(manifold.precision, len(features)),
+            "recall": share_of(manifold.recall, len(self._manifold)),
             "density": Value(manifold.density, manifold.density_error),
-            "coverage": _share(manifold.coverage, len(self._manifold)),
+            "coverage": share_of(manifold.coverage, len(self._manifold)),
         }
 
 
-def _share(share: float, count: int) -> Value:
+def share_of(share: float, count: int) -> Value:
     """Give a share of `count` digits its binomial standard error."""
     return Value(share, math.sqrt(share * (1 - share) / count))
 

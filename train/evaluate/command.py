@@ -1,0 +1,69 @@
+"""The evaluation command: from a file's path to a report, with every obstacle found before the long work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnist_sample.errors import OutputError, UsageError
+from mnist_sample.files import write_atomically
+from train.evaluate.evaluation import Settings, evaluate
+from train.evaluate.mnist import load_mnist
+from train.evaluate.progress import show_progress
+from train.evaluate.samples import open_generator
+from train.evaluate.text import format_text
+from train.evaluate.values import check_recordable, encode_json, record
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for.
+
+    Attributes:
+        file: a `gen.pt` or a `gen.onnx`.
+        data: where MNIST is, as training understands it.
+        settings: how thoroughly to evaluate.
+        json: where to write the figures as JSON.
+        picture: where to write the report's picture.
+        record: whether to write the figures into the checkpoint.
+    """
+
+    file: Path
+    data: str
+    settings: Settings
+    json: Path | None
+    picture: Path | None
+    record: bool
+
+
+def run(request: Request) -> str:
+    """Evaluate a generator, write what was asked for and return the report as text.
+
+    Raises:
+        MnistSampleError: the generator or MNIST cannot be used, or a result could not be written.
+    """
+    _check_targets(request)
+    generator = open_generator(request.file)
+    digits = load_mnist(request.data)
+    with show_progress("evaluating") as progress:
+        evaluation = evaluate(generator, digits, request.settings, progress)
+    try:
+        if request.json is not None:
+            write_atomically(request.json, encode_json(evaluation))
+        if request.record:
+            record(evaluation)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {error.filename}: {error.strerror}\n{format_text(evaluation)}"
+        ) from error
+    return format_text(evaluation)
+
+
+def _check_targets(request: Request) -> None:
+    if request.record:
+        check_recordable(request.file)
+    for option, path in (("--json", request.json), ("--picture", request.picture)):
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"{option}: there is no folder {path.parent}")
+        if path is not None and path.is_dir():
+            raise UsageError(f"{option}: {path} is a folder; name a file in it")
