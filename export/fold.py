@@ -40,7 +40,7 @@ def fold(generator: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
     """
     double = copy.deepcopy(generator).double()
     inputs = tuple(x.double() if x.is_floating_point() else x for x in example)
-    traced = cast(fx.GraphModule, trace(double, inputs).module())
+    traced = trace(double, inputs).module()
     for node in list(traced.graph.nodes):
         if node.op == "call_module" and node.target == "_guards_fn":
             traced.graph.erase_node(node)

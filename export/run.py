@@ -10,8 +10,12 @@ from pathlib import Path
 from torch import nn
 
 from export.checks import CHECKS, Candidate, Finding
+from export.checks.metadata import check_metadata
+from export.checks.whole import check_sampler
 from export.convert import annotate, build_graph, count_unfolded_nodes, describe
 from export.errors import CheckpointRefusedError, ExportError
+from mnist_sample import contract
+from mnist_sample.errors import OutputError, UsageError
 from mnist_sample.files import write_atomically
 from models import checkpoint as checkpoints
 from models.checkpoint import Checkpoint
@@ -39,11 +43,16 @@ def export(source: Path, target: Path, options: Options, report: Report) -> None
 
     Raises:
         ExportError: the class says which check failed.
-        OSError: the target cannot be written.
+        OutputError: the target cannot be written.
+        UsageError: the target is the checkpoint.
     """
+    _check_target(source, target)
     checkpoint, sha256, generator = _load(source, report)
     content = make_verified(checkpoint, sha256, generator, options, report)
-    write_atomically(target, content)
+    try:
+        write_atomically(target, content)
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
 
 
 def check(source: Path, target: Path, options: Options, report: Report) -> None:
@@ -53,10 +62,7 @@ def check(source: Path, target: Path, options: Options, report: Report) -> None:
         ExportError: the class says which check failed.
     """
     checkpoint, sha256, generator = _load(source, report)
-    try:
-        content = target.read_bytes()
-    except OSError as error:
-        raise ExportError(f"cannot read {target}: {error.strerror}") from error
+    content = _read_bounded(target)
     run_checks(_make_candidate(content, checkpoint, sha256, generator, options), report)
 
 
@@ -79,7 +85,12 @@ def make_verified(
     draft = annotate(model, describe(checkpoint, sha256, {}))
     candidate = replace(_make_candidate(draft, checkpoint, sha256, generator, options), draft=True)
     figures = run_checks(candidate, report)
-    return annotate(model, describe(checkpoint, sha256, figures))
+    content = annotate(model, describe(checkpoint, sha256, figures))
+    # Only the metadata is new since the checks, so only what reads it is asked again.
+    finished = _make_candidate(content, checkpoint, sha256, generator, options)
+    check_metadata(finished)
+    check_sampler(finished)
+    return content
 
 
 def run_checks(candidate: Candidate, report: Report) -> dict[str, float]:
@@ -94,6 +105,27 @@ def run_checks(candidate: Candidate, report: Report) -> dict[str, float]:
         report(finding)
         figures |= {name: float(f"{value:.1e}") for name, value in finding.figures.items()}
     return figures
+
+
+def _check_target(source: Path, target: Path) -> None:
+    """Refuse what could not be written, before a minute's work is done for it."""
+    if target.resolve() == source.resolve():
+        raise UsageError(f"{target} is the checkpoint itself; name another file to write")
+    if target.is_dir():
+        raise OutputError(f"cannot write {target}: it is a folder; name a file in it")
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot write {target}: the folder {target.parent} does not exist; make it first")
+
+
+def _read_bounded(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(contract.MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ExportError(f"cannot read {path}: {error.strerror}; check the path") from error
+    if len(content) > contract.MAX_FILE_BYTES:
+        raise ExportError(f"{path} is larger than {contract.MAX_FILE_BYTES >> 20} MiB, the most that is read")
+    return content
 
 
 def _load(source: Path, report: Report) -> tuple[Checkpoint, str, nn.Module]:

@@ -35,6 +35,7 @@ CHECKS: tuple[Callable[[Candidate], Finding], ...] = (
     check_external_data,
     check_operators,
     check_metadata,
+    check_sampler,  # bounds what a graph may ask for, so it comes before anything runs
     check_values,
     check_grey_scale,
     check_rows_alone,
@@ -43,7 +44,6 @@ CHECKS: tuple[Callable[[Candidate], Finding], ...] = (
     check_reference_evaluator,
     check_lean,
     check_rebuild,
-    check_sampler,
 )
 """Each assumes that the ones before it held. The very first, reading the checkpoint, is `export.run`'s."""
 

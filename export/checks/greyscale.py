@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -60,7 +62,7 @@ def _run_tail(candidate: Candidate, sample: Array) -> Array:
         session = ort.InferenceSession(
             tail.SerializeToString(), options, providers=[PROVIDERS[candidate.provider]]
         )
-        image: Array = session.run(None, {contract.OUTPUT_SAMPLE: sample})[0]
+        image = cast(Array, session.run(None, {contract.OUTPUT_SAMPLE: sample})[0])
     except Exception as error:  # onnxruntime's errors share no base class
         raise GreyScaleError(f"image is not made of sample alone: {first_line(error)}") from error
     return image

@@ -32,6 +32,9 @@ BATCH_STATISTICS = frozenset(
     {"Bernoulli", "CumSum", "Dropout", "MeanVarianceNormalization", "Multinomial", "GlobalAveragePool"}
 )
 
+Signature = tuple[str, int, tuple[int | str, ...]]
+"""Of an input or output: its name, element type, and shape without the batch."""
+
 
 def check_batch_statistics(candidate: Candidate) -> Finding:
     """Evaluation mode on both sides: no layer in training mode, no operator that looks across the batch.
@@ -93,16 +96,16 @@ def check_contract(candidate: Candidate) -> Finding:
     """
     config = candidate.checkpoint.config
     side = contract.IMAGE_SIZE
-    inputs = [(contract.INPUT_LATENT, TensorProto.FLOAT, (config.latent_dim,))]
+    inputs: list[Signature] = [(contract.INPUT_LATENT, TensorProto.FLOAT, (config.latent_dim,))]
     if config.classes:
-        inputs.append((contract.INPUT_LABEL, TensorProto.INT64, ()))  # type: ignore[arg-type]
-    outputs = [
+        inputs.append((contract.INPUT_LABEL, TensorProto.INT64, ()))
+    outputs: list[Signature] = [
         (contract.OUTPUT_IMAGE, TensorProto.UINT8, (side, side)),
         (contract.OUTPUT_SAMPLE, TensorProto.FLOAT, (1, side, side)),
     ]
     graph = candidate.model.graph
     for kind, want, have in (("inputs", inputs, graph.input), ("outputs", outputs, graph.output)):
-        found = [
+        found: list[Signature] = [
             (value.name, value.type.tensor_type.elem_type, tuple(_dimensions(value))[1:]) for value in have
         ]
         if found != want:
@@ -114,7 +117,7 @@ def check_contract(candidate: Candidate) -> Finding:
     return Finding("contract", f"{_spell(inputs)} to {_spell(outputs)}")
 
 
-def _spell(values: list[tuple[str, int, tuple[int, ...]]]) -> str:
+def _spell(values: list[Signature]) -> str:
     return ", ".join(
         f"{name} {TensorProto.DataType.Name(kind).lower()}[{', '.join(('batch', *map(str, shape)))}]"
         for name, kind, shape in values
