@@ -9,6 +9,7 @@ from mnist_sample.errors import OutputError, UsageError
 from mnist_sample.files import write_atomically
 from train.evaluate.evaluation import Settings, evaluate
 from train.evaluate.mnist import load_mnist
+from train.evaluate.pictures import write_picture
 from train.evaluate.progress import show_progress
 from train.evaluate.samples import open_generator
 from train.evaluate.text import format_text
@@ -50,6 +51,8 @@ def run(request: Request) -> str:
     try:
         if request.json is not None:
             write_atomically(request.json, encode_json(evaluation))
+        if request.picture is not None:
+            write_picture(evaluation, digits.train_images.numpy(), request.picture)
         if request.record:
             record(evaluation)
     except OSError as error:

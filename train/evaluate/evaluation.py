@@ -63,7 +63,7 @@ class Evaluation:
         classifier_sha256: of the classifier's ONNX file.
         classifier_accuracy: share of the real test digits measured that it reads as their label.
         figures: each beside the real test digits' own.
-        asked: int64 `[n]`, the digits that were asked for; None of an unconditional generator.
+        labels: int64 `[n]`, of the real test digits; a conditional generator was asked for the same.
         draws: what was measured on each draw of generated digits.
         real: what was measured on real test digits.
         cas: the accuracies behind the classification accuracy score, where it was taken.
@@ -74,10 +74,15 @@ class Evaluation:
     classifier_sha256: str
     classifier_accuracy: float
     figures: list[Figure]
-    asked: npt.NDArray[np.int64] | None
+    labels: npt.NDArray[np.int64]
     draws: list[Measured]
     real: Measured
     cas: CasResult | None
+
+    @property
+    def asked(self) -> npt.NDArray[np.int64] | None:
+        """The digits that were asked for, int64 `[n]`; None of an unconditional generator."""
+        return self.labels if self.generator.conditional else None
 
 
 def evaluate(generator: Generator, real: RealDigits, settings: Settings, progress: Progress) -> Evaluation:
@@ -115,7 +120,7 @@ def evaluate(generator: Generator, real: RealDigits, settings: Settings, progres
         classifier_sha256=extract.sha256,
         classifier_accuracy=float(np.mean(measured.read == labels)),
         figures=compare(draws, measured) + (compare_cas(cas) if cas else []),
-        asked=asked,
+        labels=labels,
         draws=draws,
         real=measured,
         cas=cas,
