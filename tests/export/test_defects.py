@@ -1,0 +1,220 @@
+"""An exporter that is wrong in one way each: the right error, and no file.
+
+`tests.export.mutation_study` does the same for every defect that it can think of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from torch import nn
+
+import export.checks.whole
+import export.run
+from export import convert, errors
+from export.checks.candidate import Candidate
+from mnist_sample import contract
+from models.checkpoint import Checkpoint
+from tests.export.exported import OPTIONS, Exported
+from tests.export.mutants import Mutant, apply_to_file, make_mutants
+from tests.export.mutants.nodes import ignore_label
+
+Build = Callable[[Checkpoint, nn.Module, int], onnx.ModelProto]
+
+DEFECTS: dict[str, tuple[str, type[errors.ExportError]]] = {
+    "a perturbed weight": ("gemm_1.1: one weight off by 1 %", errors.ValueMismatchError),
+    "swapped channels": ("gemm_3.1: two entries of the first axis swapped", errors.ValueMismatchError),
+    "a transposed kernel": ("conv_6.1: kernels transposed", errors.ValueMismatchError),
+    "the other pixel order": ("depthtospace_9 (DepthToSpace) with mode DCR", errors.ValueMismatchError),
+    "a weight that is NaN": ("gemm_3.1: one weight NaN", errors.ValueMismatchError),
+    "a baked batch of 2": ("reshape_4.1: batch of 2 baked in", errors.BakedBatchError),
+    "a declared batch of 2": ("image declared with a batch of 2", errors.BakedBatchError),
+    "a missing output": ("sample removed", errors.ContractError),
+    "a renamed output": ("image renamed", errors.ContractError),
+    "outputs in another order": ("image and sample change places", errors.ContractError),
+    "transposed image axes": ("image transposed", errors.GreyScaleError),
+    "transposed sample axes": ("sample transposed", errors.ValueMismatchError),
+    "an off-by-one in the grey scale": (
+        "add_12.1: grey-scale constant off by one",
+        errors.GreyScaleError,
+    ),
+    "another rounding": ("round_13 (Round) left out", errors.GreyScaleError),
+    "inverted ink": ("image is paper on ink", errors.GreyScaleError),
+    "a negated sample": ("sample negated", errors.ValueMismatchError),
+    "an unused label": ("label replaced by a constant", errors.ContractError),
+    "a batch's mean": ("gemm_1 (Gemm) followed by the batch's mean taken off", errors.BatchStatisticsError),
+    "an operator of another domain": (
+        "relu_2 (Relu) followed by com.microsoft.Gelu",
+        errors.InvalidGraphError,
+    ),
+    "another domain declared": ("com.microsoft declared", errors.OperatorError),
+    "an operator without a CUDA kernel": ("round_13 (Round) replaced by Ceil", errors.OperatorError),
+    "external data": ("gemm_3.1 in another file", errors.ExternalDataError),
+    "a newer opset": ("opset 23", errors.UnsupportedVersionError),
+    "a newer IR version": ("IR version 11", errors.UnsupportedVersionError),
+    "an idle node": ("relu_2 (Relu) followed by Identity", errors.OperatorError),
+    "a pair of transposes": ("relu_2 (Relu) followed by a Transpose pair", errors.BakedBatchError),
+    "20 kB of notes": ("20 kB of notes", errors.LeanError),
+    "a constant twice": ("a constant twice", errors.LeanError),
+}
+"""Defect -> the mutant's name, and the error."""
+
+
+@pytest.fixture
+def faulty(monkeypatch: pytest.MonkeyPatch, digits: Exported) -> Callable[[Mutant], None]:
+    """Replaces the exporter by one that makes the sound graph and then the defect, each time alike."""
+
+    def install(mutant: Mutant) -> None:
+        def build(_checkpoint: Checkpoint, _generator: nn.Module, _opset: int) -> onnx.ModelProto:
+            model = digits.model
+            del model.metadata_props[:]
+            mutant.edit(model)
+            return model
+
+        monkeypatch.setattr(export.run, "build_graph", build)
+        monkeypatch.setattr(export.checks.whole, "build_graph", build)
+        monkeypatch.setattr(export.run, "count_unfolded_nodes", lambda *_: 0)
+
+    return install
+
+
+@pytest.fixture(scope="session")
+def mutants(all_exported: dict[str, Exported]) -> dict[str, Mutant]:
+    return {mutant.name: mutant for mutant in make_mutants(all_exported["digits"].model)}
+
+
+def export_fails(exported: Exported, target: Path, error: type[errors.ExportError]) -> str:
+    """Export, see exactly this error and the target untouched; return the message."""
+    with pytest.raises(errors.ExportError) as caught:
+        export.run.export(exported.source, target, OPTIONS, lambda _: None)
+    assert type(caught.value) is error, caught.value
+    assert target.read_bytes() == b"what stood here"
+    assert list(target.parent.iterdir()) == [target]
+    assert len(str(caught.value).splitlines()) <= 2
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_faulty_exporter_is_found_and_writes_nothing(
+    defect: str,
+    faulty: Callable[[Mutant], None],
+    mutants: dict[str, Mutant],
+    digits: Exported,
+    target: Path,
+) -> None:
+    name, error = DEFECTS[defect]
+    faulty(mutants[name])
+    export_fails(digits, target, error)
+
+
+def test_a_label_that_decides_nothing_is_found(
+    faulty: Callable[[Mutant], None], digits: Exported, target: Path
+) -> None:
+    """The label is read by the graph, so only the values can tell."""
+    faulty(Mutant("", "", ignore_label))
+    assert "label" in export_fails(digits, target, errors.ValueMismatchError)
+
+
+def test_batch_norm_in_training_mode_is_found(
+    monkeypatch: pytest.MonkeyPatch, digits: Exported, target: Path
+) -> None:
+    build = Checkpoint.build_generator
+
+    def build_for_training(checkpoint: Checkpoint) -> nn.Module:
+        generator = build(checkpoint)
+        generator.get_submodule("normalise_maps").train()
+        return generator
+
+    monkeypatch.setattr(Checkpoint, "build_generator", build_for_training)
+    assert "normalise_maps" in export_fails(digits, target, errors.BatchStatisticsError)
+
+
+def test_untrue_metadata_is_found(monkeypatch: pytest.MonkeyPatch, digits: Exported, target: Path) -> None:
+    def describe(*args: object) -> dict[str, str]:
+        return convert.describe(*args) | {contract.KEY_ARCHITECTURE: "resnet"}  # type: ignore[arg-type]
+
+    monkeypatch.setattr(export.run, "describe", describe)
+    monkeypatch.setattr(export.run, "count_unfolded_nodes", lambda *_: 0)
+    assert "resnet" in export_fails(digits, target, errors.MetadataError)
+
+
+def test_a_missing_entry_is_found(monkeypatch: pytest.MonkeyPatch, digits: Exported, target: Path) -> None:
+    def describe(*args: object) -> dict[str, str]:
+        entries = convert.describe(*args)  # type: ignore[arg-type]
+        del entries[contract.KEY_EVALUATION]
+        return entries
+
+    monkeypatch.setattr(export.run, "describe", describe)
+    monkeypatch.setattr(export.run, "count_unfolded_nodes", lambda *_: 0)
+    assert "evaluation" in export_fails(digits, target, errors.MetadataError)
+
+
+FILE_DEFECTS: dict[str, type[errors.ExportError]] = {
+    "gemm_3.1: all off by half of BatchNorm's epsilon": errors.RebuildError,
+    "no evaluation": errors.MetadataError,
+    "verification {}": errors.MetadataError,
+    'training {"data": "mnist"}': errors.MetadataError,
+    "gemm_1.1: one weight off by 1 %": errors.ValueMismatchError,
+}
+
+
+@pytest.mark.parametrize("name", FILE_DEFECTS)
+def test_check_refuses_a_file_changed_and_sealed_afterwards(
+    name: str, mutants: dict[str, Mutant], digits: Exported, tmp_path: Path
+) -> None:
+    path = tmp_path / "gen.onnx"
+    path.write_bytes(apply_to_file(digits.content, mutants[name]))
+    with pytest.raises(errors.ExportError) as caught:
+        export.run.check(digits.source, path, OPTIONS, lambda _: None)
+    assert type(caught.value) is FILE_DEFECTS[name], caught.value
+
+
+def test_a_flipped_bit_is_found_by_the_digest(digits: Exported, tmp_path: Path) -> None:
+    """One that changes no picture, so that only the digest can tell."""
+    content = bytearray(digits.content)
+    content[content.index(b"mnist-sample")] ^= 0x20
+    path = tmp_path / "gen.onnx"
+    path.write_bytes(content)
+    with pytest.raises(errors.SamplerRefusedError, match="digest"):
+        export.run.check(digits.source, path, OPTIONS, lambda _: None)
+
+
+class Unrepeatable:
+    """A session whose second answer differs in the last bit."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self.session, self.runs = candidate.session, 0
+
+    def run(self, names: list[str], inputs: dict[str, object]) -> list[object]:
+        self.runs += 1
+        image, sample = self.session.run(names, inputs)
+        return [image, sample if self.runs == 1 else sample.view("int32") ^ 1]
+
+
+def test_two_runs_that_differ_are_found(digits: Exported) -> None:
+    candidate = digits.with_content(digits.content)
+    candidate.__dict__["session"] = Unrepeatable(candidate)
+    with pytest.raises(errors.RepeatError):
+        export.checks.agreement.check_repeat(candidate)
+
+
+class Crowded:
+    """A session in which each row's result depends on how many there are."""
+
+    def __init__(self, candidate: Candidate) -> None:
+        self.session = candidate.session
+
+    def run(self, names: list[str], inputs: dict[str, torch.Tensor]) -> list[object]:
+        image, sample = self.session.run(names, inputs)
+        return [image, sample + 1e-4 * len(sample)]
+
+
+def test_a_row_that_depends_on_its_mates_is_found(digits: Exported) -> None:
+    candidate = digits.with_content(digits.content)
+    candidate.__dict__["session"] = Crowded(candidate)
+    with pytest.raises(errors.BatchMateError):
+        export.checks.agreement.check_rows_alone(candidate)

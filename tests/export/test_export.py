@@ -1,0 +1,204 @@
+"""The happy path: what is written, what is reported, and that it comes out the same again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from export.checks.structure import MAX_OPSET, SLACK_BYTES
+from export.errors import ExportError, ValueMismatchError
+from export.run import check, export
+from mnist_sample import contract
+from mnist_sample.errors import MnistSampleError, OutputError, ProviderError, UsageError
+from mnist_sample.info import describe
+from mnist_sample.modelfile import read_model
+from models import checkpoint as checkpoints
+from tests.export.exported import OPTIONS, Exported, export_kind
+from tests.models.checkpoints import make_checkpoint
+
+PROMISED_CHECKS = (
+    "checkpoint",
+    "evaluation mode",
+    "onnx.checker",
+    "versions",
+    "contract",
+    "batch axis",
+    "external data",
+    "operators",
+    "metadata",
+    "values",
+    "grey scale",
+    "rows alone",
+    "repeat",
+    "optimisation levels",
+    "reference evaluator",
+)
+"""What the report names, in this order."""
+
+
+def ignore(_finding: object) -> None:
+    pass
+
+
+def test_every_check_has_its_line_in_order(exported: Exported) -> None:
+    names = [finding.name for finding in exported.findings]
+    assert [name for name in names if name in PROMISED_CHECKS] == list(PROMISED_CHECKS)
+    assert len(set(names)) == len(names)
+    assert all(finding.text and "\n" not in finding.text for finding in exported.findings)
+
+
+def test_the_file_draws_what_pytorch_draws(exported: Exported) -> None:
+    """Asked here with other means than the checks': rows one by one, latents of another source."""
+    checkpoint = exported.candidate.checkpoint
+    generator = checkpoint.build_generator()
+    torch.manual_seed(77)
+    latent = torch.randn(20, checkpoint.config.latent_dim)
+    label = torch.arange(20) % checkpoint.config.classes if checkpoint.config.classes else None
+    expected = torch.cat(
+        [generator(latent[i : i + 1], *([] if label is None else [label[i : i + 1]])) for i in range(20)]
+    )
+    session = ort.InferenceSession(exported.path)
+    inputs = {"latent": latent.numpy()} | ({} if label is None else {"label": label.numpy()})
+    image, sample = session.run(["image", "sample"], inputs)
+    np.testing.assert_allclose(sample, expected.numpy(), rtol=0, atol=1e-5)
+    grey = (127.5 * expected[:, 0] + 127.5).round().numpy()
+    assert image.dtype == np.uint8
+    assert image.shape == (20, 28, 28)
+    assert np.abs(image - grey).max() <= 1
+    assert len({row.tobytes() for row in image}) == 20
+
+
+def test_each_label_draws_something_else(digits: Exported) -> None:
+    session = ort.InferenceSession(digits.path)
+    latent = np.zeros((10, 64), np.float32)
+    (image,) = session.run(["image"], {"latent": latent, "label": np.arange(10)})
+    assert len({row.tobytes() for row in image}) == 10
+
+
+def test_no_normalisation_and_no_idle_node_is_left(exported: Exported) -> None:
+    kinds = [node.op_type for node in exported.model.graph.node]
+    assert not {"BatchNormalization", "Identity", "Transpose", "Constant"}.intersection(kinds)
+    assert kinds.count("Cast") == 1
+    assert kinds.count("Reshape") == 1
+
+
+def test_the_file_is_as_small_as_its_weights(exported: Exported) -> None:
+    weights = sum(len(tensor.raw_data) for tensor in exported.model.graph.initializer)
+    metadata = sum(entry.ByteSize() for entry in exported.model.metadata_props)
+    assert len(exported.content) - weights - metadata < SLACK_BYTES
+    normalisation = ("running_mean", "running_var", "num_batches_tracked")
+    learned = sum(
+        tensor.numel()
+        for name, tensor in exported.candidate.checkpoint.weights.items()
+        if not name.endswith(normalisation)
+    )
+    assert weights <= 4 * learned + 64
+
+
+def test_the_report_counts_nodes_before_and_after(exported: Exported) -> None:
+    text = next(finding.text for finding in exported.findings if finding.name == "folding")
+    before, after = (int(word) for word in text.split() if word.isdigit())
+    assert after == len(exported.model.graph.node)
+    assert before >= after
+
+
+def test_the_metadata_says_where_the_file_comes_from(exported: Exported) -> None:
+    metadata = exported.metadata
+    assert metadata["checkpoint_sha256"] == hashlib.sha256(exported.source.read_bytes()).hexdigest()
+    assert json.loads(metadata["versions"])["torch"] == version("torch")
+    assert json.loads(metadata["training"]) == exported.candidate.checkpoint.training
+    differences = json.loads(metadata["verification"])
+    assert {"onnx-float64", "torch-float64", "onnx-torch", "row-alone"} <= differences.keys()
+    assert all(0 <= value <= OPTIONS.atol for value in differences.values())
+    assert differences["onnx-float64"] > 0
+
+
+def test_info_shows_digest_versions_and_differences(exported: Exported) -> None:
+    text = describe(exported.path)
+    assert exported.metadata["checkpoint_sha256"] in text
+    assert f"torch: {version('torch')}" in text
+    for name, value in json.loads(exported.metadata["verification"]).items():
+        assert f"{name}: {value:.4g}" in text
+
+
+def test_the_same_checkpoint_gives_the_same_bytes(digits: Exported, tmp_path: Path) -> None:
+    assert export_kind("digits", tmp_path).content == digits.content
+
+
+def test_another_checkpoint_gives_other_bytes_of_the_same_form(digits: Exported, tmp_path: Path) -> None:
+    source, path = tmp_path / "gen.pt", tmp_path / "gen.onnx"
+    source.write_bytes(checkpoints.encode(make_checkpoint(seed=1)))
+    export(source, path, OPTIONS, ignore)
+    other = onnx.load(path).graph
+    assert [node.op_type for node in other.node] == [node.op_type for node in digits.model.graph.node]
+    assert read_model(path).checkpoint_sha256 != read_model(digits.path).checkpoint_sha256
+
+
+def test_the_newest_opset_draws_the_same(digits: Exported, tmp_path: Path) -> None:
+    path = tmp_path / "gen.onnx"
+    export(digits.source, path, replace(OPTIONS, opset=MAX_OPSET), ignore)
+    assert onnx.load(path).opset_import[0].version == MAX_OPSET
+    assert digits.model.opset_import[0].version == contract.OPSET
+    inputs = digits.candidate.draw(5, 0)
+    (image,) = ort.InferenceSession(path).run(["image"], inputs)
+    assert np.array_equal(image, digits.candidate.run(inputs)[0])
+
+
+def test_check_proves_a_file_without_writing(exported: Exported) -> None:
+    before = exported.path.stat()
+    names = []
+    check(exported.source, exported.path, OPTIONS, lambda finding: names.append(finding.name))
+    assert [name for name in names if name in PROMISED_CHECKS] == list(PROMISED_CHECKS)
+    assert exported.path.stat() == before
+
+
+def test_check_refuses_the_file_of_another_checkpoint(digits: Exported, tmp_path: Path) -> None:
+    source = tmp_path / "other.pt"
+    source.write_bytes(checkpoints.encode(make_checkpoint(seed=1)))
+    with pytest.raises(ExportError, match="checkpoint_sha256"):
+        check(source, digits.path, OPTIONS, ignore)
+
+
+def test_check_refuses_a_file_cut_short(digits: Exported, tmp_path: Path) -> None:
+    path = tmp_path / "gen.onnx"
+    path.write_bytes(digits.content[:-100])
+    with pytest.raises(ExportError):
+        check(digits.source, path, OPTIONS, ignore)
+
+
+def test_a_tolerance_beyond_float32_is_refused_and_explained(digits: Exported, target: Path) -> None:
+    with pytest.raises(ValueMismatchError, match=r"--atol asks for more than float32 can give"):
+        export(digits.source, target, replace(OPTIONS, atol=1e-9), ignore)
+    assert target.read_bytes() == b"what stood here"
+
+
+@pytest.mark.skipif(
+    ort.get_device() == "GPU" and torch.cuda.is_available(), reason="CUDA works here, so it is not refused"
+)
+def test_cuda_means_cuda(digits: Exported, target: Path) -> None:
+    with pytest.raises(ProviderError, match="cuda"):
+        export(digits.source, target, replace(OPTIONS, provider="cuda"), ignore)
+    assert target.read_bytes() == b"what stood here"
+
+
+def test_a_target_that_cannot_be_written_is_named_before_the_work(digits: Exported, tmp_path: Path) -> None:
+    seen: list[object] = []
+    refused: dict[Path, type[MnistSampleError]] = {
+        tmp_path: OutputError,
+        tmp_path / "missing" / "gen.onnx": OutputError,
+        digits.source: UsageError,
+    }
+    for path, kind in refused.items():
+        with pytest.raises(kind, match=str(path)):
+            export(digits.source, path, OPTIONS, seen.append)
+    assert not seen
+    assert digits.source.stat().st_size > 0
