@@ -42,7 +42,9 @@ def main(
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/<date-time>")
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
-    save_every: Annotated[float, typer.Option(help="Seconds between two checkpoints.")] = SAVE_EVERY_SECONDS,
+    save_every: Annotated[
+        float, typer.Option(help="Seconds between two checkpoints.", min=0)
+    ] = SAVE_EVERY_SECONDS,
 ) -> None:
     """Train a generator of handwritten digits; leaves gen.pt and the run's pictures in a folder."""
     settings = {

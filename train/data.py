@@ -16,7 +16,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from mnist_sample.errors import MnistSampleError
+from mnist_sample.modelfile import BUNDLED
 from train.idx import DataError, find_idx, read_images, read_labels
 
 Split = Literal["train", "t10k"]
@@ -26,6 +26,7 @@ SOURCES: Final = ("auto", "mnist", "bundled")
 DOWNLOAD_FOLDER: Final = Path("data")
 RAW_FOLDER: Final = Path("MNIST", "raw")
 """Where torchvision puts the files below its root."""
+REMEDY: Final = "name MNIST's folder with --data DIR"
 DOWNLOAD_TIMEOUT_SECONDS: Final = 10.0
 BUNDLED_DIGITS: Final = 60_000
 MNIST_IMAGES_SHA256: Final = {
@@ -73,7 +74,7 @@ def load_dataset(source: str, warn: Callable[[str], None], split: Split = "train
         DataError: nothing was found, or what was found is damaged; the message names the remedy.
     """
     if source == "bundled":
-        return _draw_bundled("as --data bundled asks", warn)
+        return _draw_bundled("--data bundled was asked for", warn)
     if source not in ("auto", "mnist"):
         return read_folder(Path(source), split)
     if named := os.environ.get("MNIST_DIR"):
@@ -87,7 +88,7 @@ def load_dataset(source: str, warn: Callable[[str], None], split: Split = "train
     except MissingError as failed:
         if source == "mnist":
             raise
-        return _draw_bundled(f"{failed}", warn)
+        return _draw_bundled(str(failed).partition(":")[0], warn)
 
 
 class MissingError(DataError):
@@ -102,7 +103,9 @@ def read_folder(folder: Path, split: Split = "train") -> Dataset:
     """
     name = folder.resolve().name
     if not folder.is_dir():
-        raise MissingError(f"there is no folder {folder}")
+        raise MissingError(
+            f"there is no folder {folder}: name one with IDX files in it, or {', '.join(SOURCES)}"
+        )
     if (folder / RAW_FOLDER).is_dir():
         folder = folder / RAW_FOLDER
     images_path = find_idx(folder, f"{split}-images-idx3-ubyte")
@@ -181,7 +184,7 @@ def _download() -> None:
             for path in (Path(folder) / RAW_FOLDER).iterdir():
                 path.replace(target / path.name)
     except (RuntimeError, OSError) as error:
-        raise MissingError("MNIST could not be downloaded: name its folder with --data DIR") from error
+        raise MissingError(f"MNIST could not be downloaded: {REMEDY}") from error
     finally:
         socket.setdefaulttimeout(previous)
 
@@ -190,14 +193,13 @@ def _draw_bundled(reason: str, warn: Callable[[str], None]) -> Dataset:
     """Draw digits from the generator inside `mnist_sample`: a stand-in that works without a network."""
     from mnist_sample import Sampler
 
+    if not BUNDLED.is_file():
+        raise DataError(f"no digits ({reason}), for this installation has no bundled generator: {REMEDY}")
     warn(
         f"WARNING: THIS MODEL WILL NOT HAVE SEEN MNIST ({reason}).\n"
         "It learns from digits that the bundled generator drew, and its checkpoint says so."
     )
-    try:
-        images, labels = Sampler(provider="cpu").sample(BUNDLED_DIGITS, seed=0)
-    except MnistSampleError as error:
-        raise DataError(f"no MNIST here, and no bundled digits either: {error}") from error
+    images, labels = Sampler(provider="cpu").sample(BUNDLED_DIGITS, seed=0)
     return _make_dataset(
         f"bundled generator, {BUNDLED_DIGITS} digits of seed 0",
         np.asarray(images, np.uint8),

@@ -13,7 +13,7 @@ def choose_device(name: str | None) -> torch.device:
     """Return the device for `auto` (or None), `cuda` or `cpu`; under `torchrun`, this process's own GPU.
 
     Raises:
-        UsageError: an unknown name, or CUDA asked for where there is none.
+        UsageError: an unknown name, CUDA asked for where there is none, or more processes than GPUs.
     """
     if name not in (None, "auto", "cuda", "cpu"):
         raise UsageError(f"unknown device {name!r}: choose auto, cuda or cpu")
@@ -21,7 +21,12 @@ def choose_device(name: str | None) -> torch.device:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise UsageError("--device cuda: PyTorch finds no usable CUDA device here; use --device cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    index = int(os.environ.get("LOCAL_RANK", "0"))
+    if index >= torch.cuda.device_count():
+        raise UsageError(
+            f"{torch.cuda.device_count()} GPUs here: start no more processes than that, or use --device cpu"
+        )
+    return torch.device("cuda", index)
 
 
 def has_fast_bf16(device: torch.device) -> bool:

@@ -92,7 +92,7 @@ def _explain_lost_worker() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise WorkerError("another worker of this run has ended; what was saved is whole") from error
+        raise WorkerError("another worker of this run has ended") from error
 
 
 @contextlib.contextmanager
@@ -102,7 +102,10 @@ def join_world(device: torch.device) -> Iterator[World]:
     if size == 1:
         yield World()
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    # Numbers of the host, as in `World.agree`, travel by gloo: nccl would have to wait for the device.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield World(dist.get_rank(), size)
     finally:
@@ -138,7 +141,7 @@ class SharedBatchNorm(_BatchNorm):
         axes = [0, *range(2, x.dim())]
         shape = [1, -1] + [1] * (x.dim() - 2)
         wide = x.float()
-        count = self.world.sum_(torch.tensor(float(x.numel() // x.shape[1]), device=x.device))
+        count = self.world.sum_(torch.full((), float(x.numel() // x.shape[1]), device=x.device))
         mean = self._sum(wide.sum(axes)) / count
         centred = wide - mean.view(shape)
         variance = self._sum(centred.square().sum(axes)) / count

@@ -7,6 +7,7 @@ import time
 from typing import Any, Final
 
 from mnist_sample.errors import MnistSampleError
+from train.capture import prepare_step
 from train.config import TrainConfig
 from train.distributed import World
 from train.interruption import Interruption
@@ -14,7 +15,7 @@ from train.progress import Display
 from train.quality import Quality
 from train.run_folder import RunFolder
 from train.state import METRICS, State, is_finite, set_rates
-from train.step import DeviceData, train_step
+from train.step import DeviceData
 
 MAX_LOG_INTERVAL: Final = 50
 SHEETS: Final = 24
@@ -48,6 +49,7 @@ def train(
         InterruptedRunError: a signal came; the run is saved.
         OSError: the folder cannot be written to; the last checkpoint is whole.
     """
+    take_step = prepare_step(state, data, config, world)
     began = time.monotonic() - state.seconds
     saved_at = time.monotonic()
     log_interval = choose_log_interval(config)
@@ -55,7 +57,7 @@ def train(
         fraction, stop = world.agree(fraction_done(state, config), interruption.requested)
         while fraction < 1 and not stop:
             set_rates(state, config, fraction)
-            train_step(state, data, config, world)
+            take_step()
             state.step += 1
             state.summed += 1
             state.seconds = time.monotonic() - began

@@ -19,6 +19,7 @@ class Display:
         self._console = Console(stderr=True, quiet=not visible, highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._last_line = -LINE_EVERY_SECONDS
+        self._figure = ""
 
     def __enter__(self) -> Display:
         if self._console.is_terminal and not self._console.quiet:
@@ -50,10 +51,12 @@ class Display:
         self.say(message, style="bold red")
 
     def show(self, line: dict[str, Any], fraction: float) -> None:
-        """Show a line of `metrics.jsonl`; the last one always."""
+        """Show a line of `metrics.jsonl` with the newest figure of quality; the last line always."""
+        if "frechet" in line:
+            self._figure = f"  Frechet {line['frechet']:.2f} (real {line['frechet_real']:.2f})"
         text = (
             f"step {line['step']}  D {line['d_loss']:.3f}  G {line['g_loss']:.3f}  "
-            f"{line['images_per_second']:.0f} images/s"
+            f"{line['images_per_second']:.0f} images/s{self._figure}"
         )
         if self._bar is not None:
             self._bar.update(self._task, completed=fraction, description=text)

@@ -102,13 +102,17 @@ class RunFolder:
         self.saved_step: int | None = None
         self._metrics: list[dict[str, Any]] = []
 
+    def is_saved(self) -> bool:
+        """Tell whether there is a checkpoint to go on with."""
+        return (self.path / "resume.pt").exists()
+
     def begin(self, data: Dataset) -> None:
         """Make a new folder with its settings and a sheet of real digits.
 
         Raises:
             UsageError: another run lives there.
         """
-        if (self.path / "resume.pt").exists() or (self.path / "gen.pt").exists():
+        if self.is_saved() or (self.path / "gen.pt").exists():
             raise UsageError(
                 f"{self.path} already holds a run: go on with it (python -m train --resume {self.path}) "
                 "or choose another --out"

@@ -17,7 +17,7 @@ from mnist_sample.errors import OutputError, UsageError
 from train.config import TrainConfig, make_config
 from train.data import Dataset, load_dataset
 from train.device import choose_device, has_fast_bf16
-from train.distributed import World, join_world
+from train.distributed import WorkerError, World, join_world
 from train.loop import DivergedError, InterruptedRunError, train
 from train.progress import Display
 from train.quality import make_quality
@@ -183,11 +183,19 @@ def explain_failures(folder: RunFolder, world: World, config: TrainConfig) -> It
         yield
     except InterruptedRunError as error:
         raise InterruptedRunError(f"{error}; go on with: {go_on}") from error
+    except WorkerError as error:
+        remedy = (
+            f"go on with the last checkpoint: {go_on}"
+            if folder.is_saved()
+            else "nothing was saved yet: begin anew"
+        )
+        raise WorkerError(f"{error}; {remedy}") from error
     except DivergedError as error:
         kept = (
             f"gen.pt of step {folder.saved_step} is whole" if folder.saved_step else "nothing was saved yet"
         )
-        slower = f"python -m train --arch {config.arch} --lr {config.lr / 4:g}"
+        source = shlex.quote(folder.provenance.source)
+        slower = f"python -m train --data {source} --arch {config.arch} --lr {config.lr / 4:g}"
         raise DivergedError(
             f"{error}; {kept} in {folder.path}.\nBegin anew with a smaller learning rate: {slower}"
         ) from error

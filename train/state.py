@@ -184,14 +184,24 @@ def restore_state(state: State, saved: dict[str, Any]) -> None:
         ResumeError: the saved values do not fit the networks.
     """
     try:
-        for name in (*_MODULES, *_OPTIMIZERS):
+        for name in _MODULES:
             getattr(state, name).load_state_dict(saved[name])
+        for name in _OPTIMIZERS:
+            _restore_optimizer(getattr(state, name), saved[name])
         state.random.set_state(saved["random"])
         state.sums.copy_(saved["sums"])
         for name in _COUNTERS:
             setattr(state, name, saved[name])
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ResumeError("resume.pt does not fit the networks of this version; begin a new run") from error
+
+
+def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Load an optimizer's state but keep its rates, set anew each step: on a GPU a graph reads those tensors."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(saved)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 def average_weights(state: State) -> dict[str, Tensor]:
