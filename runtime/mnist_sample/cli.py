@@ -175,7 +175,7 @@ def run_arguments(arguments: list[str] | None = None) -> int:
         # Wrong usage. Newer versions of typer carry their own click, so its errors have no one name.
         if not hasattr(error, "format_message"):
             raise
-        return _complain(f"{error.format_message()}; see mnist-sample --help", 2)
+        return _complain(f"{error.format_message().rstrip('.')}; see mnist-sample --help", 2)
 
 
 def _complain(message: str, exit_code: int) -> int:

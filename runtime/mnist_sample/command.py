@@ -7,7 +7,7 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO, cast
 
@@ -43,6 +43,8 @@ def choose_format(out: str, wanted: str | None) -> Format:
     """
     if wanted is not None and wanted not in ("png", "npz", "npy", "idx", "gif"):
         raise UsageError(f"unknown format {wanted!r}: use png, npz, npy, idx or gif")
+    if not out:
+        raise UsageError("--out is empty: name a file, a folder/ or - for stdout")
     if out == "-":
         if wanted == "idx":
             raise UsageError("an idx folder cannot go to stdout: name a folder with --out")
@@ -152,6 +154,20 @@ def _format_bytes(count: int) -> str:
     return f"{count} EB"
 
 
+def _choose_source(form: Format, job: Job) -> tuple[Generator[Samples], int]:
+    """Return the batches that the format takes, not yet drawn, and how many pictures they hold."""
+    if form == "gif":
+        from mnist_sample.walk import FRAMES_PER_STEP, draw_walk
+
+        return draw_walk(job), job.n * FRAMES_PER_STEP
+    if form == "idx":
+        from mnist_sample.idx import check_idx, count_test, draw_splits
+
+        check_idx(job)
+        return draw_splits(job), job.n + count_test(job.n)
+    return job.draw(), job.n
+
+
 def _choose_writer(
     form: Format, job: Job, columns: int | None, scale: int | None
 ) -> Callable[[BinaryIO, Iterable[Samples]], None]:
@@ -165,7 +181,7 @@ def _choose_writer(
         from mnist_sample.walk import check_walk, write_walk
 
         check_walk(job.n, scale or _GIF_SCALE)
-        return lambda file, _: write_walk(file, job, scale or _GIF_SCALE)
+        return lambda file, batches: write_walk(file, job, batches, scale or _GIF_SCALE)
     from mnist_sample.sheet import check_sheet, write_sheet
 
     check_sheet(job.n, columns, scale or 1)
@@ -273,12 +289,13 @@ def run(request: Request) -> None:
     job = plan_job(request, sampler)
     check_range(job.seed, job.start, job.n)
     show = request.show if request.show is not None else form == "png" and sys.stdout.isatty()
-    with contextlib.closing(job.draw()) as drawn:  # ends the threads at once when writing fails
+    source, pictures = _choose_source(form, job)
+    with contextlib.closing(source) as drawn:  # ends the threads at once when writing fails
         batches: Iterable[Samples] = drawn
         if not request.quiet and sys.stderr.isatty():
             from mnist_sample.progress import track
 
-            batches = track(drawn, job.n, sys.stderr)
+            batches = track(drawn, pictures, sys.stderr)
         try:
             _write(request, form, job, batches)
         except MemoryError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections import deque
@@ -11,8 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from mnist_sample import contract
+from mnist_sample.files import current_umask
 from mnist_sample.job import Job
-from mnist_sample.png import Chunk, write_chunk
+from mnist_sample.pngworker import Chunk, start_worker, write_chunk
 from mnist_sample.sampler import Samples, count_cpus
 from mnist_sample.sheet import enlarge
 
@@ -31,23 +31,26 @@ def name_file(job: Job, index: int, label: int) -> str:
 def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int) -> None:
     """Write one PNG for each sample into `target`.
 
-    They are written to a temporary folder beside it, which is renamed when all is there; into a folder that
-    exists they are moved one by one, over files of the same name only.
+    They are written to a temporary folder beside it, which is renamed when all is there. A folder that exists
+    may be a mount point, so there the temporary folder is made inside, and the files are moved out of it one
+    by one, over files of the same name only.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    exists = target.exists()
+    if not exists:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(
+        tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target if exists else target.parent)
+    )
     try:
         _write_chunks(_chunks(staging, job, batches, scale), job.n)
-        if target.exists():
+        if exists:
             for path in staging.iterdir():
                 path.replace(target / path.name)
         else:
-            umask = os.umask(0)
-            os.umask(umask)
-            staging.chmod(0o777 & ~umask)  # mkdtemp makes private folders
+            staging.chmod(0o777 & ~current_umask())  # mkdtemp makes private folders
             staging.rename(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -74,16 +77,13 @@ def _write_chunks(chunks: Iterable[Chunk], n: int) -> None:
             write_chunk(chunk)
         return
     import multiprocessing
-    import signal
     from concurrent.futures import Future, ProcessPoolExecutor
 
     pool = ProcessPoolExecutor(
         count_cpus(),
         # Not fork: onnxruntime's threads and locks would be copied in mid-step.
         mp_context=multiprocessing.get_context("spawn"),
-        # Ctrl-C reaches every process of the group; only this one answers it.
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
+        initializer=start_worker,
     )
     ahead: deque[Future[None]] = deque()
     try:

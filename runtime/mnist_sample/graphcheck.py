@@ -315,26 +315,28 @@ _RULES: Final = {
     "Unsqueeze": _rule(_unsqueeze, 2),
 }
 
-_ATTRIBUTE_VALUE: Final = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints"}
-"""AttributeProto.type to the field that holds the value."""
+_FLOATS: Final = frozenset({"alpha", "beta"})
+_TEXTS: Final = frozenset({"auto_pad", "mode"})
+_INT_LISTS: Final = frozenset({"dilations", "kernel_shape", "output_padding", "pads", "perm", "strides"})
 
 
 def _read_attributes(node: dict[str, Any], allowed: frozenset[str]) -> dict[str, Any]:
-    attributes = {}
+    attributes: dict[str, Any] = {}
     for attribute in node["attributes"]:
         name = attribute.get("name", "")
         _require(name in allowed and name not in attributes, f"unexpected attribute {name!r}")
-        held = _ATTRIBUTE_VALUE.get(attribute.get("type", 0), "")
-        # Protobuf leaves out a number that is zero.
-        attributes[name] = attribute.get(held, "" if held == "s" else 0)
-        expected = (
-            str
-            if name in ("auto_pad", "mode")
-            else list
-            if name.endswith(("s", "shape", "perm", "padding"))
-            else (int, float)
+        # AttributeProto.type, the field that holds the value, and what protobuf leaves out as the default.
+        kind, held, default = (
+            (1, "f", 0.0)
+            if name in _FLOATS
+            else (3, "s", "")
+            if name in _TEXTS
+            else (7, "ints", [])
+            if name in _INT_LISTS
+            else (2, "i", 0)
         )
-        _require(held and isinstance(attributes[name], expected), f"attribute {name!r} has the wrong type")
+        _require(attribute.get("type", 0) == kind, f"attribute {name!r} has the wrong type")
+        attributes[name] = attribute.get(held, default)
     return attributes
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import numpy as np
 
 from mnist_sample import contract
+from mnist_sample.errors import UsageError
 from mnist_sample.files import atomic_file
 from mnist_sample.job import Job
 from mnist_sample.sampler import Samples
@@ -23,6 +24,8 @@ _TRAIN_PER_TEST: Final = 6
 _IMAGES_MAGIC: Final = 0x00000803
 _LABELS_MAGIC: Final = 0x00000801
 _FOLDER: Final = Path("MNIST", "raw")
+_MAX_COUNT: Final = 2**32 - 1
+"""The header counts in 32 bits."""
 
 
 def count_test(n: int) -> int:
@@ -30,17 +33,50 @@ def count_test(n: int) -> int:
     return -(-n // _TRAIN_PER_TEST)
 
 
-def write_idx(root: Path, job: Job, batches: Iterable[Samples]) -> None:
-    """Write `root/MNIST/raw` for `torchvision.datasets.MNIST(root)`.
+def check_idx(job: Job) -> None:
+    """Refuse what the format cannot hold.
 
-    torchvision wants all four files. The training split holds the job's samples; the test split holds a sixth
-    as many, from index `start + 2**62`. Nothing is renamed into place before all is on disk.
+    Raises:
+        UsageError: the samples have no labels, are too many, or reach into the test split's indices.
+    """
+    if not job.sampler.model.classes:
+        raise UsageError("this model is unconditional, and an idx folder needs labels: use --format npy")
+    if job.n > _MAX_COUNT or job.start + job.n > TEST_OFFSET:
+        raise UsageError(f"an idx folder holds up to {_MAX_COUNT} digits, of indices below {TEST_OFFSET}")
+
+
+def draw_splits(job: Job) -> Generator[Samples]:
+    """Yield the job's samples, then a sixth as many from index `start + 2**62` on, for the test split."""
+    yield from job.draw()
+    yield from job.draw(job.start + TEST_OFFSET, count_test(job.n))
+
+
+def write_idx(root: Path, job: Job, batches: Iterable[Samples]) -> None:
+    """Write `root/MNIST/raw` for `torchvision.datasets.MNIST(root)`, which wants all four files.
+
+    Nothing is renamed into place before all is on disk.
+
+    Args:
+        root: the folder to write, made if it is missing.
+        job: how many samples go into the training split.
+        batches: what `draw_splits` yields.
 
     Raises:
         OSError: the folder cannot be written.
     """
     folder = root / _FOLDER
+    missing = [path for path in (folder, folder.parent, root) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _write_files(folder, job, iter(batches))
+    except BaseException:
+        with contextlib.suppress(OSError):  # somebody else put something there
+            for path in missing:
+                path.rmdir()
+        raise
+
+
+def _write_files(folder: Path, job: Job, batches: Iterator[Samples]) -> None:
     with contextlib.ExitStack() as stack:
         names = [
             f"{split}-{what}"
@@ -49,16 +85,17 @@ def write_idx(root: Path, job: Job, batches: Iterable[Samples]) -> None:
         ]
         files = [stack.enter_context(atomic_file(folder / name)) for name in names]
         _write_split(files[0], files[1], batches, job.n)
-        n_test = count_test(job.n)
-        _write_split(files[2], files[3], job.draw(job.start + TEST_OFFSET, n_test), n_test)
+        _write_split(files[2], files[3], batches, count_test(job.n))
         for file in files:
             file.flush()
             os.fsync(file.fileno())
 
 
-def _write_split(images: BinaryIO, labels: BinaryIO, batches: Iterable[Samples], n: int) -> None:
+def _write_split(images: BinaryIO, labels: BinaryIO, batches: Iterator[Samples], n: int) -> None:
     images.write(struct.pack(">IIII", _IMAGES_MAGIC, n, contract.IMAGE_SIZE, contract.IMAGE_SIZE))
     labels.write(struct.pack(">II", _LABELS_MAGIC, n))
-    for batch in batches:
+    while n > 0:
+        batch = next(batches)
         images.write(batch.images.data)
         labels.write(batch.labels.astype(np.uint8).data)
+        n -= len(batch.labels)

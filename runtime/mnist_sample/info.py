@@ -77,5 +77,5 @@ def _try_provider(model: ModelFile, name: ProviderChoice) -> str:
     try:
         open_session(model, name)
     except ProviderError as error:
-        return str(error)
+        return f"no; {error}"
     return "works"

@@ -49,7 +49,6 @@ _ATTRIBUTE: Final[Schema] = {
     2: Field("f", "float"),
     3: Field("i", "int"),
     4: Field("s", "text"),
-    7: Field("floats", "float", many=True),
     8: Field("ints", "int", many=True),
     13: Field("doc", "text"),
     20: Field("type", "int"),

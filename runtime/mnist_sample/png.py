@@ -1,13 +1,10 @@
 """Encodes small grey pictures as PNG (https://www.w3.org/TR/png-3/).
 
 Pillow takes 200 us for a 28 x 28 picture, of which the compression is a fifth; a folder of 60,000 feels it.
-Only the standard library is imported, so that worker processes start fast.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import struct
 import zlib
 from collections.abc import Mapping
@@ -42,23 +39,3 @@ def encode_png(pixels: bytes, width: int, text: Mapping[str, str]) -> bytes:
     parts += [_chunk(b"tEXt", f"{key}\0{value}".encode("latin-1", "replace")) for key, value in text.items()]
     parts += [_chunk(b"IDAT", deflate.compress(rows) + deflate.flush()), _chunk(b"IEND", b"")]
     return b"".join(parts)
-
-
-Chunk = tuple[str, list[str], bytes, int, list[dict[str, str]]]
-"""Folder, file names, pixels of all pictures, width in pixels, and text of each."""
-
-
-def write_chunk(chunk: Chunk) -> None:
-    """Encode and write pictures; runs in a worker process."""
-    folder, names, pixels, width, texts = chunk
-    size = width * width
-    for at, (name, text) in enumerate(zip(names, texts, strict=True)):
-        content = encode_png(pixels[at * size : (at + 1) * size], width, text)
-        descriptor = os.open(
-            f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666
-        )
-        try:
-            if os.write(descriptor, content) < len(content):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        finally:
-            os.close(descriptor)

@@ -99,15 +99,11 @@ class _Reader:
             return [_text(content, field.name)], stop
         if field.kind == "bytes":
             return [content], stop
-        if not field.many:
+        if field.kind == "float" or not field.many:
             raise MalformedError(f"{field.name} is not a single number")
-        return self.packed(field, at, stop), stop
+        return self.packed(at, stop), stop
 
-    def packed(self, field: Field, at: int, end: int) -> list[Any]:
-        if field.kind == "float":
-            if (end - at) % 4:
-                raise MalformedError(f"{field.name} is cut off")
-            return list(struct.unpack(f"<{(end - at) // 4}f", self.content[at:end]))
+    def packed(self, at: int, end: int) -> list[int]:
         numbers = []
         while at < end:
             self.fields_left -= 1

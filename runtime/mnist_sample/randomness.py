@@ -7,6 +7,7 @@ bits of a word and looks them up in a table of normal quantiles.
 
 from __future__ import annotations
 
+import threading
 from typing import Final
 
 import numpy as np
@@ -87,10 +88,26 @@ def normal_table() -> NDArray[np.float32]:
 _NORMALS: Final = normal_table()
 
 
+_thread = threading.local()
+"""One Philox for each thread: making a new one gathers entropy that nobody needs, which takes longer than the
+words of a batch of latents."""
+
+
 def _raw_words(seed: int, stream: int, first_block: int, count: int) -> NDArray[np.uint64]:
     """Return `count` words of the stream, from the first word of `first_block` on."""
-    key = np.array([seed, stream], dtype=np.uint64)
-    return np.random.Philox(key=key, counter=first_block).random_raw(count)
+    if not hasattr(_thread, "philox"):
+        _thread.philox = np.random.Philox(0)
+    counter = [first_block >> 64 * at & MAX_SEED for at in range(_WORDS_PER_BLOCK)]
+    _thread.philox.state = {
+        "bit_generator": "Philox",
+        "state": {"counter": np.array(counter, np.uint64), "key": np.array([seed, stream], np.uint64)},
+        "buffer": np.zeros(_WORDS_PER_BLOCK, np.uint64),
+        "buffer_pos": _WORDS_PER_BLOCK,  # all used up: the next word comes from the counter
+        "has_uint32": 0,
+        "uinteger": 0,
+    }
+    words: NDArray[np.uint64] = _thread.philox.random_raw(count)
+    return words
 
 
 def check_range(seed: int, start: int, n: int) -> None:

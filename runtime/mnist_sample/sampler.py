@@ -19,6 +19,7 @@ from mnist_sample.randomness import MAX_INDEX, check_range, draw_latents
 from mnist_sample.session import ProviderChoice, ProviderName, open_session, run_graph
 
 MAX_BATCH: Final = 65_536
+MAX_THREADS: Final = 1024
 _CPU_BATCH: Final = 128
 _CUDA_BATCH: Final = 1024
 _MAX_BATCH_ELEMENTS: Final = 2**25
@@ -64,6 +65,7 @@ class Sampler:
 
     Attributes:
         model: what the model file says of itself.
+        session: the open `onnxruntime.InferenceSession`, for those who want to ask or time it.
         provider: where it runs: `cuda` or `cpu`.
         provider_note: why `provider="auto"` did not take CUDA; empty otherwise.
         threads: batches made at a time.
@@ -82,7 +84,7 @@ class Sampler:
         Args:
             model: path of a `.onnx` file made by `python -m export`; None takes the bundled one.
             provider: `cuda`, `cpu`, or `auto` for CUDA where it really works, else CPU.
-            threads: batches to make at a time; None takes one per CPU (two on CUDA).
+            threads: batches to make at a time, 1 to 1024; None takes one per CPU (two on CUDA).
             batch_size: samples per batch, 1 to 65,536; None takes what was measured to be fast.
 
         Raises:
@@ -92,12 +94,13 @@ class Sampler:
         """
         if provider not in ("auto", "cuda", "cpu"):
             raise UsageError(f"unknown provider {provider!r}: use auto, cuda or cpu")
-        if threads is not None and threads < 1:
-            raise UsageError(f"cannot run on {threads} threads: use 1 or more")
+        if threads is not None and not 1 <= threads <= MAX_THREADS:
+            raise UsageError(f"cannot run on {threads} threads: use 1 to {MAX_THREADS}")
         if batch_size is not None and not 1 <= batch_size <= MAX_BATCH:
             raise UsageError(f"batch size {batch_size} is out of range: use 1 to {MAX_BATCH}")
         self.model: ModelFile = read_model(None if model is None else Path(model))
         self._opened = open_session(self.model, provider)
+        self.session = self._opened.session
         self.provider: ProviderName = self._opened.provider
         self.provider_note = self._opened.note
         self.threads = threads or (2 if self.provider == "cuda" else count_cpus())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable
 from typing import BinaryIO, Final
 
 import numpy as np
@@ -14,6 +14,7 @@ from mnist_sample import contract
 from mnist_sample.errors import UsageError
 from mnist_sample.job import Job
 from mnist_sample.randomness import draw_latents
+from mnist_sample.sampler import Samples
 from mnist_sample.sheet import enlarge
 
 FRAMES_PER_STEP: Final = 16
@@ -49,8 +50,8 @@ def slerp(a: NDArray[np.float32], b: NDArray[np.float32], t: NDArray[np.float64]
     return path.astype(np.float32)
 
 
-def draw_walk(job: Job) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frames, uint8 `[28, 28]`: from each sample of the job to the next, and back to the first.
+def draw_walk(job: Job) -> Generator[Samples]:
+    """Yield the frames from each sample of the job to the next, and back to the first.
 
     Where the class changes, the pictures of both classes for the same latent are blended into each other.
     """
@@ -66,12 +67,12 @@ def draw_walk(job: Job) -> Iterator[NDArray[np.uint8]]:
         if labels[at] != labels[following]:
             goal = job.sampler.decode(path, np.full(len(t), labels[following])).images
             frames += (goal - frames) * t[:, None, None]
-        yield from np.rint(frames).astype(np.uint8)
+        yield Samples(np.rint(frames).astype(np.uint8), np.full(len(t), labels[at]))
 
 
-def write_walk(file: BinaryIO, job: Job, scale: int) -> None:
-    """Write the walk as a GIF that loops without end, with how to draw it again in its comment."""
-    frames = (Image.fromarray(enlarge(frame, scale)) for frame in draw_walk(job))
+def write_walk(file: BinaryIO, job: Job, batches: Iterable[Samples], scale: int) -> None:
+    """Write the frames as a GIF that loops without end, with how to draw it again in its comment."""
+    frames = (Image.fromarray(enlarge(frame, scale)) for batch in batches for frame in batch.images)
     facts = {**job.facts(), "index": str(job.start), "n": str(job.n)}
     comment = " ".join(f"{key}={value}" for key, value in facts.items() if key != "Software")
     next(frames).save(
