@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from mnist_sample.modelfile import BUNDLED
 from mnist_sample.sampler import Sampler
-
 from tests.runtime.standin import Standin
 
 

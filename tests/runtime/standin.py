@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,10 @@ class Standin:
         helper.set_model_props(model, self.metadata())
         return model
 
-    def save(self, path: Path) -> Path:
-        """Write the sealed file to `path`."""
-        path.write_bytes(seal(self.model().SerializeToString()))
+    def save(self, path: Path, edit: Callable[[onnx.ModelProto], None] | None = None) -> Path:
+        """Write the sealed file to `path`, changed by `edit` before it is sealed."""
+        model = self.model()
+        if edit:
+            edit(model)
+        path.write_bytes(seal(model.SerializeToString()))
         return path

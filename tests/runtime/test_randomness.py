@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mnist_sample import randomness
 from mnist_sample.errors import UsageError
 from mnist_sample.randomness import MAX_INDEX, MAX_SEED, check_range, draw_labels, draw_latents
@@ -101,7 +102,8 @@ def test_labels_are_uniform() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "start", "n"), [(-1, 0, 1), (2**64, 0, 1), (0, -1, 1), (0, 0, -1), (0, MAX_INDEX, 1), (0, 0, 10**30)]
+    ("seed", "start", "n"),
+    [(-1, 0, 1), (2**64, 0, 1), (0, -1, 1), (0, 0, -1), (0, MAX_INDEX, 1), (0, 0, 10**30)],
 )
 def test_what_the_streams_cannot_address_is_refused(seed: int, start: int, n: int) -> None:
     with pytest.raises(UsageError):

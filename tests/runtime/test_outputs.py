@@ -1,0 +1,250 @@
+"""Every output holds the samples and what names them, and is read by the libraries that people use."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mnist_sample import __version__
+from mnist_sample.cli import run_arguments
+from mnist_sample.idx import TEST_OFFSET
+from mnist_sample.sampler import Sampler
+from mnist_sample.sheet import choose_columns
+
+
+@pytest.fixture
+def draw(conditional: Path) -> Any:
+    """Run the command quietly on the CPU; it must succeed."""
+
+    def run(*arguments: object, model: Path = conditional) -> None:
+        common = ["--model", str(model), "--provider", "cpu", "--quiet"]
+        assert run_arguments([*common, *map(str, arguments)]) == 0
+
+    return run
+
+
+def open_text(path: Path) -> dict[str, str]:
+    """Return the text chunks of a PNG."""
+    with Image.open(path) as image:
+        return dict(image.text)  # type: ignore[attr-defined]
+
+
+def test_a_sheet_shows_the_digits_side_by_side(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
+    draw("--digits", "2026", "--seed", 4, "--out", tmp_path / "a.png")
+    images, _ = sampler.sample(4, labels=[2, 0, 2, 6], seed=4)
+    with Image.open(tmp_path / "a.png") as sheet:
+        assert sheet.mode == "L"
+        np.testing.assert_array_equal(np.asarray(sheet), np.concatenate(list(images), axis=1))
+
+
+def test_columns_and_scale(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
+    draw("--n", 5, "--columns", 2, "--scale", 3, "--out", tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        sheet = np.asarray(image)
+    assert sheet.shape == (3 * 28 * 3, 2 * 28 * 3)
+    images, _ = sampler.sample(5)
+    np.testing.assert_array_equal(sheet[84:168:3, 84:168:3], images[3])
+    assert (sheet[0::3] == sheet[2::3]).all()
+    assert not sheet[168:, 84:].any()
+
+
+@pytest.mark.parametrize(("n", "columns"), [(1, 1), (16, 16), (17, 5), (100, 10), (101, 11)])
+def test_many_digits_make_a_square(n: int, columns: int) -> None:
+    assert choose_columns(n, None) == columns
+
+
+def test_a_sheet_tells_how_to_draw_it_again(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
+    draw("--n", 3, "--seed", 2**64 - 1, "--start", 2**40, "--truncation", 0.5, "--out", tmp_path / "a.png")
+    _, labels = sampler.sample(3, seed=2**64 - 1, start=2**40)
+    assert open_text(tmp_path / "a.png") == {
+        "Software": f"mnist-sample {__version__}",
+        "seed": str(2**64 - 1),
+        "index": str(2**40),
+        "n": "3",
+        "digit": "".join(map(str, labels.tolist())),
+        "truncation": "0.5",
+        "provider": "cpu",
+        "model_sha256": sampler.model.sha256,
+    }
+
+
+def test_a_file_of_a_folder_can_be_drawn_again_from_its_text(
+    draw: Any, sampler: Sampler, tmp_path: Path
+) -> None:
+    draw("--n", 20, "--seed", 5, "--start", 990, "--out", f"{tmp_path}/folder/")
+    files = sorted((tmp_path / "folder").iterdir())
+    assert len(files) == 20
+    for offset, file in enumerate(files):
+        text = open_text(file)
+        assert file.name == f"seed5_index{990 + offset:08d}_digit{text['digit']}.png"
+        assert (text["provider"], text["model_sha256"]) == ("cpu", sampler.model.sha256)
+        again = sampler.sample(1, int(text["digit"]), int(text["seed"]), int(text["index"]))
+        with Image.open(file) as image:
+            np.testing.assert_array_equal(np.asarray(image), again.images[0])
+
+
+def test_a_folder_keeps_what_others_put_there(draw: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    draw("--n", 2, "--out", tmp_path)
+    assert len(list(tmp_path.iterdir())) == 3
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_worker_processes_write_the_same_folder(
+    draw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw("--n", 300, "--scale", 2, "--out", f"{tmp_path}/alone/")
+    monkeypatch.setattr("mnist_sample.folder._PROCESSES_FROM", 1)
+    monkeypatch.setattr("mnist_sample.folder.count_cpus", lambda: 2)
+    draw("--n", 300, "--scale", 2, "--out", f"{tmp_path}/workers/")
+    alone, workers = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ("alone", "workers")
+    )
+    assert len(alone) == 300
+    assert workers == alone
+
+
+def test_npz(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
+    draw("--n", 50, "--seed", 9, "--start", 2**41, "--out", tmp_path / "a.npz")
+    images, labels = sampler.sample(50, seed=9, start=2**41)
+    with np.load(tmp_path / "a.npz") as archive:
+        held = {name: archive[name] for name in archive.files}
+    np.testing.assert_array_equal(held["images"], images)
+    assert held["images"].dtype == np.uint8
+    np.testing.assert_array_equal(held["labels"], labels)
+    assert held["labels"].dtype == np.int64
+    np.testing.assert_array_equal(held["indices"], np.arange(2**41, 2**41 + 50, dtype=np.uint64))
+    assert (int(held["seed"]), float(held["truncation"]), str(held["provider"])) == (9, 1.0, "cpu")
+    assert str(held["model_sha256"]) == sampler.model.sha256
+    assert held["classes"].tolist() == list("0123456789")
+
+
+def test_npy(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
+    draw("--n", 50, "--out", tmp_path / "a.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), sampler.sample(50).images)
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read an IDX file of bytes as http://yann.lecun.com/exdb/mnist describes it."""
+    content = path.read_bytes()
+    zero, kind, rank = struct.unpack(">HBB", content[:4])
+    assert (zero, kind) == (0, 8)
+    shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
+
+
+def test_idx(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
+    draw("--n", 50, "--start", 7, "--format", "idx", "--out", tmp_path / "data")
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    for split, start, n in (("train", 7, 50), ("t10k", 7 + TEST_OFFSET, 9)):
+        images, labels = sampler.sample(n, start=start)
+        np.testing.assert_array_equal(read_idx(raw / f"{split}-images-idx3-ubyte"), images)
+        np.testing.assert_array_equal(read_idx(raw / f"{split}-labels-idx1-ubyte"), labels)
+    assert len(list(raw.iterdir())) == 4
+
+
+def test_torchvision_opens_the_idx_folder(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("torchvision.datasets")
+    draw("--n", 30, "--format", "idx", "--out", tmp_path)
+    train, test = datasets.MNIST(tmp_path), datasets.MNIST(tmp_path, train=False)
+    images, labels = sampler.sample(30)
+    assert (len(train), len(test)) == (30, 5)
+    np.testing.assert_array_equal(train.data.numpy(), images)
+    assert [label for _, label in train] == labels.tolist()
+
+
+def read_gif(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    with Image.open(path) as gif:
+        frames = []
+        for at in range(gif.n_frames):  # type: ignore[attr-defined]
+            gif.seek(at)
+            frames.append(np.asarray(gif.convert("L")).astype(float))
+        return np.stack(frames), dict(gif.info)
+
+
+def test_a_gif_walks_smoothly_in_a_loop(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
+    draw("--digits", "3307", "--scale", 1, "--out", tmp_path / "a.gif")
+    frames, info = read_gif(tmp_path / "a.gif")
+    assert len(frames) % 4 == 0
+    assert info["loop"] == 0
+    assert f"model_sha256={sampler.model.sha256}" in info["comment"].decode()
+    stops = frames[:: len(frames) // 4]
+    np.testing.assert_array_equal(stops, sampler.sample(4, labels=[3, 3, 0, 7]).images)
+    steps = np.abs(np.roll(frames, -1, axis=0) - frames).mean((1, 2))
+    between = np.abs(np.roll(stops, -1, axis=0) - stops).mean((1, 2))
+    assert steps.max() < between.min() / 3
+
+
+def test_a_gif_is_four_times_as_large_by_default(draw: Any, tmp_path: Path) -> None:
+    draw("--n", 1, "--out", tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.size == (112, 112)
+
+
+@pytest.mark.parametrize("form", ["png", "npz", "npy", "gif"])
+def test_stdout_gets_the_bytes_of_the_file(
+    draw: Any, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], form: str
+) -> None:
+    draw("--n", 3, "--out", "-", "--format", form)
+    piped = capfdbinary.readouterr().out
+    draw("--n", 3, "--out", tmp_path / f"a.{form}")
+    if form == "npz":  # written without seeking back, the archive's headers differ
+        with np.load(io.BytesIO(piped)) as a, np.load(tmp_path / "a.npz") as b:
+            assert a.files == b.files
+            assert all((a[name] == b[name]).all() for name in a.files)
+    else:
+        assert piped == (tmp_path / f"a.{form}").read_bytes()
+
+
+def test_a_file_s_suffix_may_be_any_with_a_format(draw: Any, tmp_path: Path) -> None:
+    draw("--n", 2, "--format", "npy", "--out", tmp_path / "digits.bin")
+    assert np.load(tmp_path / "digits.bin").shape == (2, 28, 28)
+
+
+def test_a_link_s_target_is_replaced_not_the_link(draw: Any, tmp_path: Path) -> None:
+    (tmp_path / "link.npy").symlink_to(tmp_path / "real.npy")
+    draw("--n", 2, "--out", tmp_path / "link.npy")
+    assert (tmp_path / "link.npy").is_symlink()
+    assert np.load(tmp_path / "real.npy").shape == (2, 28, 28)
+
+
+def test_the_same_request_gives_the_same_file(draw: Any, tmp_path: Path) -> None:
+    for name in ("a.npz", "b.npz", "a.png", "b.png", "a.gif", "b.gif"):
+        draw("--n", 3, "--out", tmp_path / name)
+    for kind in ("npz", "png", "gif"):
+        assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+
+
+def test_an_unconditional_model_has_no_digits_to_tell(draw: Any, unconditional: Path, tmp_path: Path) -> None:
+    draw("--n", 3, "--out", tmp_path / "a.npz", model=unconditional)
+    with np.load(tmp_path / "a.npz") as archive:
+        assert archive["labels"].tolist() == [-1] * 3
+    draw("--n", 2, "--out", f"{tmp_path}/folder/", model=unconditional)
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == [
+        "seed0_index00000000.png",
+        "seed0_index00000001.png",
+    ]
+
+
+def test_classes_with_long_names(draw: Any, named: Path, tmp_path: Path) -> None:
+    draw("--digits", "dog,élan", "--out", tmp_path / "a.png", model=named)
+    assert open_text(tmp_path / "a.png")["digit"] == "dog,élan"
+    draw("--digits", "cat", "--out", f"{tmp_path}/folder/", model=named)
+    assert (tmp_path / "folder" / "seed0_index00000000_digitcat.png").exists()
+
+
+def test_the_summary_names_seed_samples_and_provider(
+    conditional: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--model", str(conditional), "--provider", "cpu", "--n", "3", "--seed", "8", "--start", "4"]
+    assert run_arguments([*arguments, "--out", f"{tmp_path}/a.png"]) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"{tmp_path}/a.png: seed 8, sample 4 to 6, drawn on CPU\n"
