@@ -58,8 +58,10 @@ def check_graph(candidate: Candidate) -> Finding:
     """`onnx.checker` with the full check, and strict shape inference.
 
     Raises:
+        ExternalDataError: see `check_external_data`.
         InvalidGraphError: with the first line of what ONNX says.
     """
+    _refuse_external_data(candidate.model.graph)  # onnx.checker would open the files that it names
     try:
         onnx.checker.check_model(candidate.model, full_check=True)
         onnx.shape_inference.infer_shapes(candidate.model, check_type=True, strict_mode=True, data_prop=True)
@@ -184,14 +186,17 @@ def check_external_data(candidate: Candidate) -> Finding:
     Raises:
         ExternalDataError: names the tensor.
     """
-    graph = candidate.model.graph
+    _refuse_external_data(candidate.model.graph)
+    return Finding("external data", "none")
+
+
+def _refuse_external_data(graph: onnx.GraphProto) -> None:
     attached = [attribute.t for node in graph.node for attribute in node.attribute if attribute.HasField("t")]
     for tensor in (*graph.initializer, *attached):
         if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
             raise ExternalDataError(f"{tensor.name} lies in another file")
     if graph.sparse_initializer:
         raise ExternalDataError("sparse constants are not part of the contract")
-    return Finding("external data", "none")
 
 
 def check_operators(candidate: Candidate) -> Finding:

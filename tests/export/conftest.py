@@ -1,7 +1,9 @@
-"""Exported files to look at and to break: made once for all tests of this folder."""
+"""Exported files to look at and to break: each made once, when the first test asks for it."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,21 +13,21 @@ from tests.models.checkpoints import KINDS
 
 
 @pytest.fixture(scope="session")
-def all_exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
+def export_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Exported]:
     """Kind -> its export."""
-    return {kind: export_kind(kind, tmp_path_factory.mktemp(kind)) for kind in KINDS}
+    return functools.cache(lambda kind: export_kind(kind, tmp_path_factory.mktemp(kind)))
 
 
 @pytest.fixture(params=KINDS)
-def exported(request: pytest.FixtureRequest, all_exported: dict[str, Exported]) -> Exported:
+def exported(request: pytest.FixtureRequest, export_once: Callable[[str], Exported]) -> Exported:
     """One export of each kind of generator in turn."""
-    return all_exported[request.param]
+    return export_once(request.param)
 
 
-@pytest.fixture
-def digits(all_exported: dict[str, Exported]) -> Exported:
+@pytest.fixture(scope="session")
+def digits(export_once: Callable[[str], Exported]) -> Exported:
     """The export of a class-conditional generator."""
-    return all_exported["digits"]
+    return export_once("digits")
 
 
 @pytest.fixture

@@ -43,6 +43,8 @@ def make_mutants(model: onnx.ModelProto) -> Iterator[Mutant]:
             lambda model, n=name, t=transpose: _insert(model, n, t),
         )
     yield Mutant("transposed image axes", "image upside down", _turn_over)
+    for levels in (1, -1, 0.5, -0.5, 0.01):
+        yield Mutant("a wrong grey scale", f"image {levels} levels brighter", _brighten(levels))
     yield Mutant("inverted ink", "image is paper on ink", _invert_image)
     yield Mutant("inverted ink", "sample negated", lambda model: _multiply(model, SAMPLE, -1))
     yield Mutant("a row not its own", "rows of the batch reversed", _reverse_rows)
@@ -147,6 +149,15 @@ def _invert_image(model: onnx.ModelProto) -> None:
     _, first = next((at, node) for at, node in enumerate(model.graph.node) if SAMPLE in node.input)
     constant = next(name for name in first.input if name != SAMPLE)
     write_constant(model, constant, np.float32(-127.5))
+
+
+def _brighten(levels: float) -> Edit:
+    def edit(model: onnx.ModelProto) -> None:
+        grey = next(node.input[0] for node in model.graph.node if node.op_type == "Round")
+        write_constant(model, "levels", np.float32(levels))
+        insert_behind(model, grey, make_node("Add", "before", "levels"))
+
+    return edit
 
 
 def _reverse_rows(model: onnx.ModelProto) -> None:
