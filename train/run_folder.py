@@ -112,13 +112,16 @@ class RunFolder:
         Raises:
             UsageError: another run lives there.
         """
-        if self.is_saved() or (self.path / "gen.pt").exists():
+        if self.is_saved():
             raise UsageError(
                 f"{self.path} already holds a run: go on with it (python -m train --resume {self.path}) "
                 "or choose another --out"
             )
+        if (self.path / "gen.pt").exists():
+            # A run that was killed between the two files of its first save leaves this too.
+            raise UsageError(f"{self.path} already holds a gen.pt: move it away, or choose another --out")
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
-        self._write_text("config.json", json.dumps({**self.provenance.as_dict()}, indent=2) + "\n")
+        self._write_text("config.json", json.dumps(self.provenance.as_dict(), indent=2) + "\n")
         self._write_text("metrics.jsonl", "")
         reals = torch.from_numpy(pick_reals(data)).unsqueeze(1)
         write_sheet(reals, self.path / "reals.png", SHEET_COLUMNS)

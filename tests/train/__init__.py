@@ -1,0 +1,1 @@
+"""Tests of training: data, survival, the run folder, and several processes."""

@@ -1,0 +1,246 @@
+"""Whatever ends a run, it goes on from its last whole checkpoint to the very same weights."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+import pytest
+import torch
+
+from mnist_sample.errors import OutputError, UsageError
+from models import checkpoint
+from tests.train.children import KILLED_WRITES, run_and_die
+from tests.train.idx_files import write_folder
+from tests.train.running import (
+    assert_same_weights,
+    begin,
+    go_on,
+    read_metrics,
+    strike,
+)
+from train.loop import DivergedError, InterruptedRunError
+from train.session import Request, run
+from train.state import ResumeError, State
+
+
+def send(number: signal.Signals) -> Any:
+    """Return an accident: this process gets a signal."""
+    return lambda _state: os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_rest_gives_the_same_bits(
+    number: signal.Signals, data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        strike(patch, 3, send(number))
+        with pytest.raises(InterruptedRunError, match=r"stopped at step 3.*python -m train --resume "):
+            begin(data, tmp_path / "run")
+    go_on(tmp_path / "run")
+    assert_same_weights(tmp_path / "run", finished)
+    steps = [line["step"] for line in read_metrics(tmp_path / "run")]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_tutorials_run_goes_on_too(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"arch": "tutorial", "steps": 4}
+    begin(data, tmp_path / "whole", **settings)
+    with monkeypatch.context() as patch:
+        strike(patch, 2, send(signal.SIGINT))
+        with pytest.raises(InterruptedRunError):
+            begin(data, tmp_path / "run", **settings)
+    go_on(tmp_path / "run")
+    assert_same_weights(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_run_under_bfloat16_goes_on_to_the_same_bits(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(data, tmp_path / "whole", bf16=True, steps=3)
+    with monkeypatch.context() as patch:
+        strike(patch, 2, send(signal.SIGTERM))
+        with pytest.raises(InterruptedRunError):
+            begin(data, tmp_path / "run", bf16=True, steps=3)
+    go_on(tmp_path / "run")
+    assert_same_weights(tmp_path / "run", tmp_path / "whole")
+
+
+def test_kills_one_after_another_change_nothing(data: Path, tmp_path: Path) -> None:
+    """SIGKILL at random moments, and at each moment of a checkpoint's writing; then the run is finished."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["train.session", "tests.train.children"])
+    settings = {"arch": "tutorial", "steps": 40}
+    begin(data, tmp_path / "whole", **settings)
+    folder = tmp_path / "run"
+    moments = random.Random()
+    seed = moments.randrange(2**32)
+    print(f"seed of the moments: {seed}")
+    moments.seed(seed)
+    for how in [*KILLED_WRITES, "any", "any", "any"]:
+        child = processes.Process(
+            target=run_and_die, args=(data, folder, settings, how, moments.randint(1, 12))
+        )
+        child.start()
+        if how == "any":
+            child.join(timeout=moments.uniform(0, 1))
+            child.kill()
+        child.join()
+        assert child.exitcode == -signal.SIGKILL or how == "any"
+        if (folder / "resume.pt").exists():
+            checkpoint.read(folder / "gen.pt")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    assert (folder / "resume.pt").exists()
+    go_on(folder)
+    assert_same_weights(folder, tmp_path / "whole")
+    assert [line["step"] for line in read_metrics(folder)] == list(range(1, 41))
+
+
+def test_half_a_line_of_metrics_is_taken_back(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        strike(patch, 3, send(signal.SIGINT))
+        with pytest.raises(InterruptedRunError):
+            begin(data, tmp_path / "run")
+    with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "secon')
+    go_on(tmp_path / "run")
+    assert [line["step"] for line in read_metrics(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(data: Path, finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    go_on(folder)
+    assert_same_weights(folder, finished)
+
+
+def fail(patch: pytest.MonkeyPatch, module: ModuleType, name: str, number: int) -> None:
+    """Let a system call fail from now on."""
+
+    def call(*_: object, **__: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    patch.setattr(module, name, call)
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "number"),
+    [(os, "fsync", errno.ENOSPC), (tempfile, "mkstemp", errno.EROFS)],
+    ids=["disk full", "folder read-only"],
+)
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one_whole(
+    module: ModuleType,
+    name: str,
+    number: int,
+    data: Path,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        strike(patch, 4, lambda _state: fail(patch, module, name, number))
+        with pytest.raises(OutputError) as failed:
+            begin(data, tmp_path / "run", save_every=0)
+    assert os.strerror(number) in str(failed.value)
+    assert "saved at step 3 is whole" in str(failed.value)
+    assert f"python -m train --resume {tmp_path / 'run'}" in str(failed.value)
+    assert checkpoint.read(tmp_path / "run" / "gen.pt")[0].training["steps"] == 3
+    assert not [path.name for path in (tmp_path / "run").iterdir() if path.name.endswith(".tmp")]
+    go_on(tmp_path / "run")
+    assert_same_weights(tmp_path / "run", finished)
+
+
+def test_a_full_disk_before_the_first_checkpoint_says_so(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strike(monkeypatch, 1, lambda _state: fail(monkeypatch, os, "fsync", errno.ENOSPC))
+    with pytest.raises(OutputError, match=r"No space left.*\nnothing was saved yet"):
+        begin(data, tmp_path / "run")
+
+
+def test_a_folder_that_vanishes_ends_in_one_message(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strike(monkeypatch, 2, lambda _state: shutil.rmtree(tmp_path / "run"))
+    with pytest.raises(OutputError, match="cannot write to"):
+        begin(data, tmp_path / "run")
+
+
+def test_a_read_only_place_is_named_before_any_training(data: Path) -> None:
+    with pytest.raises(OutputError, match=r"cannot write to /proc/.*\nnothing was saved yet"):
+        begin(data, Path("/proc/run"))
+
+
+@torch.no_grad()
+def spoil(state: State, value: float) -> None:
+    next(state.generator.parameters()).fill_(value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_never_saved(
+    value: float, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strike(monkeypatch, 4, lambda state: spoil(state, value))
+    with pytest.raises(DivergedError, match=r"diverged.*step 3 is whole.*\n.*--lr 0\.0"):
+        begin(data, tmp_path / "run", save_every=0)
+    assert checkpoint.read(tmp_path / "run" / "gen.pt")[0].training["steps"] == 3
+
+
+def test_exploding_losses_end_the_run(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        DivergedError, match=r"the run diverged before step \d+: a loss is .*\n.*--data .*--lr "
+    ):
+        begin(data, tmp_path / "run", lr=1e3, steps=40)
+
+
+def test_other_data_are_refused_with_both_named(data: Path, finished: Path, tmp_path: Path) -> None:
+    other = write_folder(tmp_path / "others", seed=1)
+    with pytest.raises(ResumeError, match=r"the data differ: the run began with boxes .*others"):
+        run(Request(data=str(other), resume=finished))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("lr", 0.5, "--lr 0.5 differs from the run's 0.00"),
+        ("steps", 7, "--steps 7 differs from the run's 6"),
+        ("batch_size", 8, "--batch-size 8 differs from the run's 6"),
+        ("seed", 1, "--seed 1 differs from the run's 0"),
+        ("arch", "tutorial", "--arch tutorial differs from the run's digits"),
+        ("minutes", 1.0, "--minutes 1.0 differs from the run's None"),
+    ],
+)
+def test_other_settings_are_refused_with_both_named(
+    name: str, value: object, message: str, finished: Path
+) -> None:
+    with pytest.raises(ResumeError, match=message):
+        go_on(finished, **{name: value})
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "foreign"])
+def test_a_damaged_checkpoint_is_refused_in_one_line(damage: str, finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    content = (finished / "resume.pt").read_bytes()
+    if damage == "foreign":
+        torch.save({"format": 1}, folder / "resume.pt")
+    elif damage != "missing":
+        (folder / "resume.pt").write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    with pytest.raises(ResumeError) as refused:
+        go_on(folder)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_run_is_not_overwritten(data: Path, finished: Path) -> None:
+    with pytest.raises(UsageError, match="already holds a run: go on with it"):
+        begin(data, finished)
