@@ -109,7 +109,7 @@ def test_a_folder_with_only_the_test_files_is_named_as_that(tmp_path: Path) -> N
 def test_an_empty_folder_and_a_missing_one_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no train-images-idx3-ubyte"):
         load(tmp_path)
-    with pytest.raises(DataError, match="there is no folder .*auto, mnist, bundled"):
+    with pytest.raises(DataError, match=r"there is no folder .*auto, mnist, bundled"):
         load(tmp_path / "nowhere")
 
 
