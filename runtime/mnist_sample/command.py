@@ -146,12 +146,12 @@ def _check_space(form: Format, n: int, target: Path) -> None:
         )
 
 
-def _format_bytes(count: int) -> str:
+def _format_bytes(count: float) -> str:
     for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
-        count //= 1000
-    return f"{count} EB"
+        count /= 1000
+    return f"{count:.3g} EB"
 
 
 def _choose_source(form: Format, job: Job) -> tuple[Generator[Samples], int]:

@@ -60,7 +60,7 @@ def test_seeds_and_indices_give_different_pictures(sampler: Sampler) -> None:
 
 def _payload(path: Path) -> bytes:
     """Return the pixels of an `.npy` file without its header."""
-    return np.load(path).tobytes()
+    return bytes(np.load(path).data)
 
 
 def test_ten_shards_joined_are_one_run(conditional: Path, tmp_path: Path) -> None:

@@ -160,13 +160,13 @@ def test_torchvision_opens_the_idx_folder(draw: Any, sampler: Sampler, tmp_path:
     assert [label for _, label in train] == labels.tolist()
 
 
-def read_gif(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+def read_gif(path: Path) -> tuple[np.ndarray, dict[Any, Any]]:
     with Image.open(path) as gif:
         frames = []
         for at in range(gif.n_frames):  # type: ignore[attr-defined]
             gif.seek(at)
             frames.append(np.asarray(gif.convert("L")).astype(float))
-        return np.stack(frames), dict(gif.info)
+        return np.stack(frames), gif.info
 
 
 def test_a_gif_walks_smoothly_in_a_loop(draw: Any, sampler: Sampler, tmp_path: Path) -> None:

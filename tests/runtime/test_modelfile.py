@@ -1,0 +1,297 @@
+"""Model files that nobody vouches for are turned away at the door, each with its cause."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, helper, numpy_helper
+
+from mnist_sample import contract
+from mnist_sample.cli import run_arguments
+from mnist_sample.errors import ModelFileError
+from mnist_sample.modelfile import read_model
+from mnist_sample.sampler import Sampler
+from tests.runtime.standin import Standin
+
+Edit = Callable[[ModelProto], None]
+
+
+def test_a_good_file_tells_what_it_is(conditional: Path) -> None:
+    model = read_model(conditional)
+    assert (model.architecture, model.latent_dim, model.classes) == ("standin", 8, tuple("0123456789"))
+    assert model.training["data"] == "none"
+    assert model.evaluation == {"FID": {"generated": 3.5, "real": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"{}", "is no ONNX file"),
+        (bytes(range(256)) * 100, "is no ONNX file"),
+        (b"\x08\x0a", "no graph"),
+    ],
+)
+def test_a_file_that_is_no_model(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=words):
+        read_model(path)
+
+
+def test_every_cut_of_a_good_file_is_refused(conditional: Path, tmp_path: Path) -> None:
+    content = conditional.read_bytes()
+    path = tmp_path / "cut.onnx"
+    for size in range(0, len(content), max(1, len(content) // 100)):
+        path.write_bytes(content[:size])
+        with pytest.raises(ModelFileError):
+            read_model(path)
+
+
+def test_one_flipped_bit_shows(conditional: Path, tmp_path: Path) -> None:
+    content = bytearray(conditional.read_bytes())
+    path = tmp_path / "flipped.onnx"
+    for at in range(0, len(content), max(1, len(content) // 100)):
+        content[at] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(ModelFileError):
+            read_model(path)
+        content[at] ^= 1
+
+
+def test_a_missing_file_a_folder_and_an_endless_one(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="does not exist"):
+        read_model(tmp_path / "missing.onnx")
+    with pytest.raises(ModelFileError, match="is a folder"):
+        read_model(tmp_path)
+    with pytest.raises(ModelFileError, match="larger than 64 MiB"):
+        read_model(Path("/dev/zero"))
+
+
+def test_a_file_beyond_the_bound_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "big.onnx"
+    path.touch()
+    os.truncate(path, contract.MAX_FILE_BYTES + 1)
+    with pytest.raises(ModelFileError, match="larger than 64 MiB"):
+        read_model(path)
+
+
+def test_an_installation_without_the_bundled_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnist_sample.modelfile.BUNDLED", tmp_path / "generator.onnx")
+    with pytest.raises(ModelFileError, match="no bundled model"):
+        read_model()
+
+
+def _set(key: str, value: str) -> Edit:
+    def edit(model: ModelProto) -> None:
+        for entry in model.metadata_props:
+            if entry.key == key:
+                entry.value = value
+
+    return edit
+
+
+def _drop(key: str) -> Edit:
+    def edit(model: ModelProto) -> None:
+        kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != key}
+        del model.metadata_props[:]
+        helper.set_model_props(model, kept)
+
+    return edit
+
+
+def _repeat_metadata(model: ModelProto) -> None:
+    model.metadata_props.add(key=contract.KEY_CLASSES, value="[]")
+
+
+def _external(model: ModelProto) -> None:
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="/etc/passwd")
+
+
+def _foreign_operator(model: ModelProto) -> None:
+    model.opset_import.add(domain="com.microsoft", version=1)
+
+
+def _function(model: ModelProto) -> None:
+    model.functions.add(name="f", domain="ai.onnx")
+
+
+def _huge_constant(model: ModelProto) -> None:
+    model.graph.initializer[0].dims[:] = [2**40, 2**40]
+
+
+def _fixed_batch(model: ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def _node(op: str) -> Callable[[ModelProto], onnx.NodeProto]:
+    return lambda model: next(node for node in model.graph.node if node.op_type == op)
+
+
+def _attribute(op: str, name: str, value: object) -> Edit:
+    def edit(model: ModelProto) -> None:
+        node = _node(op)(model)
+        kept = [attribute for attribute in node.attribute if attribute.name != name]
+        del node.attribute[:]
+        node.attribute.extend([*kept, helper.make_attribute(name, value)])
+
+    return edit
+
+
+def _operator(op: str, other: str) -> Edit:
+    def edit(model: ModelProto) -> None:
+        _node(op)(model).op_type = other
+
+    return edit
+
+
+def _grow(model: ModelProto) -> None:
+    """Add convolutions whose padding makes each map larger than the one before."""
+    for at in range(60):
+        model.graph.node.append(
+            helper.make_node(
+                "Conv",
+                ["conv_7" if at == 0 else f"grown_{at - 1}", "conv_14_w"],
+                [f"grown_{at}"],
+                pads=[64] * 4,
+            )
+        )
+
+
+def _loop(model: ModelProto) -> None:
+    _node("Relu")(model).input[0] = contract.OUTPUT_IMAGE
+
+
+def _rename_output(model: ModelProto) -> None:
+    model.graph.output[0].name = "picture"
+
+
+def _wide_label(model: ModelProto) -> None:
+    model.graph.input[1].type.tensor_type.elem_type = onnx.TensorProto.INT32
+
+
+EDITS: list[tuple[Edit, str]] = [
+    (_drop(contract.KEY_CONTRACT), "not one made by `python -m export`"),
+    (_set(contract.KEY_CONTRACT, "2"), "newer than the 1 .* upgrade with `pip install"),
+    (_set(contract.KEY_CONTRACT, "0"), "not read any more"),
+    (_set(contract.KEY_CONTRACT, "one"), "contract version is damaged"),
+    (_drop(contract.KEY_VERIFICATION), "lacks verification"),
+    (_set(contract.KEY_TRAINING, "{"), "training is not a JSON dict"),
+    (_set(contract.KEY_EVALUATION, "[" * 100_000), "evaluation is not a JSON dict"),
+    (_set(contract.KEY_CLASSES, '["0", "0"]'), "class names"),
+    (_set(contract.KEY_CLASSES, '["\\u001b[2J"]'), "class names"),
+    (_set(contract.KEY_CLASSES, "[]"), "inputs are not latent"),
+    (_set(contract.KEY_LATENT_DIM, "9"), "inputs are not latent, label"),
+    (_set(contract.KEY_LATENT_DIM, "1000000"), "latent size"),
+    (_repeat_metadata, "twice"),
+    (_external, "data in other files"),
+    (_foreign_operator, "beyond the ONNX standard"),
+    (_function, "functions or a training graph"),
+    (_huge_constant, "a constant has shape"),
+    (_fixed_batch, "inputs are not latent"),
+    (_rename_output, "outputs are not image"),
+    (_wide_label, "inputs are not latent"),
+    (_operator("Relu", "Sqrt"), "operator 'Sqrt' is not allowed"),
+    (_operator("Relu", "Loop"), "operator 'Loop' is not allowed"),
+    (_operator("Relu", "Add"), "Add: an input is missing"),
+    (_loop, "Relu has an unknown input"),
+    (_grow, "too much memory|too long"),
+    (_attribute("Conv", "strides", [0, 1]), "strides is out of bounds"),
+    (_attribute("Conv", "pads", [-1, 1, 1, 1]), "pads is out of bounds"),
+    (_attribute("Conv", "pads", [2**62, 1, 1, 1]), "pads is out of bounds"),
+    (_attribute("Conv", "dilations", [0, 1]), "dilations is out of bounds"),
+    (_attribute("Conv", "group", 0), "group does not fit"),
+    (_attribute("Conv", "group", 1.5), "'group' has the wrong type"),
+    (_attribute("Conv", "pads", [1.5, 1.0, 1.0, 1.0]), "unexpected field 7|'pads' has the wrong type"),
+    (_attribute("Conv", "auto_pad", "SAME_UPPER"), "auto_pad is not supported"),
+    (_attribute("DepthToSpace", "blocksize", 0), "blocksize is out of bounds"),
+    (_attribute("DepthToSpace", "blocksize", 3), "block size"),
+    (_attribute("DepthToSpace", "mode", "X"), "unknown mode"),
+    (_attribute("Gather", "axis", 5), "axis 5 does not exist"),
+    (_attribute("Gemm", "transB", 1), "do not fit"),
+    (_attribute("Cast", "to", 16), "unknown element type"),
+    (_attribute("Relu", "surprise", 1), "unexpected attribute 'surprise'"),
+]
+
+
+@pytest.mark.parametrize(("edit", "words"), EDITS, ids=[words[:40] for _, words in EDITS])
+def test_a_sealed_file_that_is_not_ours(tmp_path: Path, edit: Edit, words: str) -> None:
+    path = Standin().save(tmp_path / "edited.onnx", edit)
+    with pytest.raises(ModelFileError, match=words):
+        read_model(path)
+
+
+def test_the_command_says_so_in_a_line_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Standin().save(tmp_path / "edited.onnx", _external)
+    assert run_arguments(["--model", str(path)]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith(f"mnist-sample: cannot use model file {path}: ")
+    assert err.count("\n") == 1
+    assert [found.name for found in tmp_path.iterdir()] == ["edited.onnx"]
+
+
+def test_a_graph_that_only_onnxruntime_refuses(tmp_path: Path) -> None:
+    def edit(model: ModelProto) -> None:
+        model.opset_import[0].version = 999
+
+    path = Standin().save(tmp_path / "edited.onnx", edit)
+    with pytest.raises(ModelFileError, match=r"onnxruntime .* cannot load"):
+        Sampler(path, "cpu")
+
+
+def _use_every_operator(model: ModelProto) -> None:
+    """Put a detour through the operators that the stand-in lacks in front of its pixels."""
+    graph = model.graph
+    (to_pixels,) = (node for node in graph.node if node.name == "" and node.output[0] == "maps_28")
+    square = np.eye(28, dtype=np.float32)
+    point = np.ones((1, 1, 1, 1), np.float32)
+    for name, value in (
+        ("square", square),
+        ("point", point),
+        ("axis_0", np.array([0])),
+        ("pick", np.array([0])),
+        ("rows_28", np.array([-1, 28])),
+        ("pair", np.array([-1, 2, 28, 28])),
+        ("low", np.array(-9, np.float32)),
+        ("high", np.array(9, np.float32)),
+    ):
+        graph.initializer.append(numpy_helper.from_array(value, name))
+    to_pixels.output[0] = "d0"
+    detour = [
+        helper.make_node("Concat", ["d0", "d0"], ["d1"], axis=1),
+        helper.make_node("Reshape", ["d1", "rows_28"], ["d2"]),
+        helper.make_node("MatMul", ["d2", "square"], ["d3"]),
+        helper.make_node("Reshape", ["d3", "pair"], ["d4"]),
+        helper.make_node("Gather", ["d4", "pick"], ["d5"], axis=1),
+        helper.make_node("Transpose", ["d5"], ["d6"], perm=[0, 1, 3, 2]),
+        helper.make_node("ConvTranspose", ["d6", "point"], ["d7"], kernel_shape=[1, 1]),
+        helper.make_node("Unsqueeze", ["d7", "axis_0"], ["d8"]),
+        helper.make_node("Squeeze", ["d8", "axis_0"], ["d9"]),
+        helper.make_node("LeakyRelu", ["d9"], ["d10"], alpha=1.0),
+        helper.make_node("Transpose", ["d10"], ["d11"], perm=[0, 1, 3, 2]),
+        helper.make_node("Clip", ["d11", "low", "high"], ["maps_28"]),
+    ]
+    at = list(graph.node).index(to_pixels)
+    nodes = [*graph.node[: at + 1], *detour, *graph.node[at + 1 :]]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def test_every_allowed_operator_runs(tmp_path: Path, conditional: Path) -> None:
+    path = Standin().save(tmp_path / "every.onnx", _use_every_operator)
+    used = {node.op_type for node in onnx.load(path).graph.node}
+    assert used == contract.OPERATORS
+    plain = Sampler(conditional, "cpu").sample(20)
+    detoured = Sampler(path, "cpu").sample(20)
+    np.testing.assert_array_equal(plain.images, detoured.images)
