@@ -17,7 +17,10 @@ from train.evaluate.mnist import RealDigits
 from train.evaluate.network import NetworkConfig
 from train.evaluate.samples import Draw
 
-CAS_CONFIG: Final = FitConfig(network=NetworkConfig(channels_14=32, channels_7=64), epochs=3)
+CAS_CONFIG: Final = FitConfig(
+    network=NetworkConfig(channels_14=16, channels_7=32), epochs=3, learning_rate=3e-3
+)
+"""Trained on the real digits in 22 s of an AMD EPYC's core (avx512_bf16), it reads 99.4 % of the test's."""
 LATENTS_SEED: Final = 1_000_000
 """First seed of the latents: none of these digits is among those of the other figures."""
 KINDS: Final = ("real", "generated", "fresh")

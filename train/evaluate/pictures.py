@@ -41,8 +41,8 @@ def write_picture(evaluation: Evaluation, training: Images, path: Path) -> None:
     """
     generated, real = evaluation.draws[0], evaluation.real
     asked = generated.read if evaluation.asked is None else evaluation.asked
-    figure = Figure(figsize=(14, 8.5), layout="constrained")
-    axes = figure.subplots(2, 2, height_ratios=(CLASSES, 3))
+    figure = Figure(figsize=(14, 5.6), layout="constrained")
+    axes = figure.subplots(2, 2, height_ratios=(CLASSES, 2))
     _show(axes[0, 0], tile_classes(generated.images, asked), "generated")
     _show(axes[0, 1], tile_classes(real.images, evaluation.labels), "real test digits")
     for axis, measured in ((axes[1, 0], generated), (axes[1, 1], real)):

@@ -1,0 +1,1 @@
+"""Tests of the evaluation: its arithmetic, its figures and its command."""
