@@ -22,6 +22,9 @@ CHANNEL_DIMENSION: dict[Any, int] = {
 }
 """Layers whose weight takes a factor per output channel, and the weight's dimension of that channel."""
 
+RESHAPES = (aten.view.default, aten.reshape.default)
+ACTIVATIONS = (aten.relu.default, aten.leaky_relu.default)
+
 
 def fold(generator: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
     """Return a float32 copy of `generator` without normalisation layers.
@@ -49,6 +52,8 @@ def fold(generator: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
     for node in list(traced.graph.nodes):
         if node.target is aten.add.Tensor:
             _fuse_addition(traced, node)
+        elif node.target in RESHAPES:
+            _activate_before(node)
     traced.graph.eliminate_dead_code()
     traced.recompile()
     return traced.float()
@@ -97,7 +102,7 @@ def _plan(traced: fx.GraphModule, node: fx.Node, scale: Tensor, shift: Tensor | 
         return _plan_embedding(traced, node, scale, shift)
     if node.target is aten.add.Tensor and all(isinstance(arg, fx.Node) for arg in node.args):
         return _plan_addition(traced, node, scale, shift)
-    if node.target in (aten.view.default, aten.reshape.default, aten.pixel_shuffle.default):
+    if node.target in (*RESHAPES, aten.pixel_shuffle.default):
         source = cast(fx.Node, node.args[0])
         before, after = _shape(source)[1], _shape(node)[1]
         if before % after:
@@ -169,6 +174,19 @@ def _fuse_addition(traced: fx.GraphModule, node: fx.Node) -> None:
             node.replace_all_uses_with(fused)
             traced.graph.erase_node(node)
             return
+
+
+def _activate_before(reshape: fx.Node) -> None:
+    """Move the activation behind `reshape` before it: runtimes fuse it into a product that it follows."""
+    activation, *others = reshape.users
+    if others or activation.target not in ACTIVATIONS:
+        return
+    source = cast(fx.Node, reshape.args[0])
+    activation.replace_input_with(reshape, source)
+    activation.replace_all_uses_with(reshape)
+    reshape.replace_input_with(source, activation)
+    reshape.prepend(activation)
+    activation.meta["val"] = source.meta["val"]
 
 
 def _value(traced: fx.GraphModule, node: object) -> Tensor:

@@ -30,7 +30,7 @@ DEFECTS: dict[str, tuple[str, type[errors.ExportError]]] = {
     "swapped channels": ("gemm_3.1: two entries of the first axis swapped", errors.ValueMismatchError),
     "a transposed kernel": ("conv_6.1: kernels transposed", errors.ValueMismatchError),
     "a weight that is NaN": ("gemm_3.1: one weight NaN", errors.ValueMismatchError),
-    "a baked batch of 2": ("reshape_4.1: batch of 2 baked in", errors.BakedBatchError),
+    "a baked batch of 2": ("reshape_5.1: batch of 2 baked in", errors.BakedBatchError),
     "a declared batch of 2": ("image declared with a batch of 2", errors.BakedBatchError),
     "a missing output": ("sample removed", errors.ContractError),
     "a renamed output": ("image renamed", errors.ContractError),

@@ -25,8 +25,9 @@ def randomise_normalisation(module: nn.Module, random: torch.Generator) -> None:
             with torch.no_grad():
                 layer.running_mean.normal_(generator=random)
                 layer.running_var.uniform_(0.3, 3.0, generator=random)
-                layer.weight.uniform_(0.5, 1.5, generator=random)
-                layer.bias.normal_(generator=random)
+                if layer.affine:
+                    layer.weight.uniform_(0.5, 1.5, generator=random)
+                    layer.bias.normal_(generator=random)
 
 
 def make_checkpoint(kind: str = "digits", seed: int = 0) -> Checkpoint:
