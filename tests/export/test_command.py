@@ -1,0 +1,128 @@
+"""The command as a user runs it: exit codes, one line of error, no traceback, no file."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from export.__main__ import run_command
+from mnist_sample.modelfile import read_model
+from tests.export.exported import Exported
+from tests.models import strangers
+
+DANGERS = (
+    "code",
+    "cut in half",
+    "half precision",
+    "a weight that is NaN",
+    "a billion channels",
+    "a zip bomb",
+    "all weights in one element",
+)
+"""The files of `tests.models.strangers` that the command itself is shown; all are read by the same door."""
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """The command silences logging for its own process only."""
+    yield
+    logging.disable(logging.NOTSET)
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run the command in this process and return its exit code."""
+    monkeypatch.setattr("sys.argv", ["export", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        run_command()
+    code = ended.value.code
+    return code if isinstance(code, int) else 0
+
+
+def test_it_writes_a_file_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], digits: Exported, tmp_path: Path
+) -> None:
+    path = tmp_path / "gen.onnx"
+    assert run(monkeypatch, digits.source, path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"{path} written"
+    assert [line.split("  ")[0] for line in lines[:-1]] == [finding.name for finding in digits.findings]
+    assert path.read_bytes() == digits.content
+    assert read_model(path).architecture == "digits"
+
+
+def test_check_says_that_the_file_holds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], digits: Exported
+) -> None:
+    assert run(monkeypatch, "--check", digits.source, digits.path) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{digits.path} holds"
+
+
+@pytest.mark.parametrize("danger", DANGERS)
+def test_a_strangers_checkpoint_is_refused_in_one_line(
+    danger: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    target: Path,
+) -> None:
+    build, words = strangers.CASES[danger]
+    source = tmp_path / "gen.pt"
+    source.write_bytes(build())
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, source, target) == 1
+    printed = capsys.readouterr()
+    assert words in printed.err
+    assert len(printed.err.splitlines()) == 1
+    assert printed.out == ""
+    assert target.read_bytes() == b"what stood here"
+    assert not (tmp_path / strangers.MARKER).exists()
+
+
+def test_a_missing_checkpoint_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(monkeypatch, tmp_path / "absent.pt", tmp_path / "gen.onnx") == 1
+    error = capsys.readouterr().err
+    assert re.search(r"absent\.pt: No such file or directory; check the path", error)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["absent.onnx", "noise.onnx", "gen.pt"])
+def test_check_refuses_what_is_no_model(
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    digits: Exported,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / name
+    if name == "noise.onnx":
+        path.write_bytes(torch.arange(1000).numpy().tobytes())
+    if name == "gen.pt":
+        path.write_bytes(digits.source.read_bytes())
+    assert run(monkeypatch, "--check", digits.source, path) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--opset", "17"], ["--opset", "99"], ["--atol", "1"], ["--atol", "-1"], ["--provider", "tpu"]],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_2(
+    arguments: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    positional = [tmp_path / "gen.pt", tmp_path / "gen.onnx"] if arguments else []
+    assert run(monkeypatch, *arguments, *positional) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
