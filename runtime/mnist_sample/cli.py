@@ -22,6 +22,10 @@ A digit is named by the model, --seed and its index: it is the same picture alon
 (--start and --n).
 """
 
+_INTERRUPTED = "interrupted; nothing half-written is left"
+_INTERRUPTED_CODE = 130
+"""What shells give for a process that Ctrl-C ended."""
+
 _app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -166,11 +170,13 @@ def main() -> None:
 def run_arguments(arguments: list[str] | None = None) -> int:
     """Run the command line `arguments`, by default this process's, and return the exit code."""
     try:
-        return _app(arguments, prog_name="mnist-sample", standalone_mode=False) or 0
+        code: int = _app(arguments, prog_name="mnist-sample", standalone_mode=False) or 0
+        # Some versions of typer turn Ctrl-C into this, others raise.
+        return _complain(_INTERRUPTED, code) if code == _INTERRUPTED_CODE else code
     except MnistSampleError as error:
         return _complain(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain("interrupted; nothing half-written is left", 130)
+        return _complain(_INTERRUPTED, _INTERRUPTED_CODE)
     except Exception as error:
         # Wrong usage. Newer versions of typer carry their own click, so its errors have no one name.
         if not hasattr(error, "format_message"):

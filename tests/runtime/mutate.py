@@ -1,7 +1,8 @@
 """Mutates a good model file over and over and draws from what is left; run as a process of its own.
 
-`python -m tests.runtime.mutate FILE COUNT SCRATCH` prints, as JSON, how often a file was refused and how often
-it gave pictures, and by how many bytes the peak of memory rose. Anything else that happens ends the process.
+`python -m tests.runtime.mutate FILE COUNT SCRATCH` prints, as JSON, how often a file was refused and how
+often it gave pictures, and by how many bytes the peak of memory rose. Anything else that happens ends the
+process.
 """
 
 from __future__ import annotations
@@ -98,8 +99,7 @@ def draw(content: bytes, path: Path) -> str:
     try:
         images, _ = Sampler(path, "cpu", threads=1).sample(2)
         assert images.shape == (2, 28, 28)
-    except MnistSampleError as error:
-        assert 0 < len(str(error)) < 1000
+    except MnistSampleError:
         return "refused"
     finally:
         signal.alarm(0)

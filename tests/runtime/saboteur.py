@@ -1,0 +1,47 @@
+"""Runs the command with an accident in its third batch; run as a process of its own.
+
+`python -m tests.runtime.saboteur ACCIDENT ARGUMENTS...`: `kill` and `term` send this process the signal.
+`ACCIDENT` may also be `full`, which lets no file grow beyond a kilobyte or so. With `WORKERS=1` in the
+environment, folders are written by worker processes; their ids are printed before the accident.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+from typing import Any
+
+from mnist_sample import cli, folder, sampler
+
+SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
+FULL_BYTES = 1500
+CLEAN_BATCHES = 2
+
+
+def main(accident: str, arguments: list[str]) -> None:
+    """Run the command line with the accident arranged."""
+    if os.environ.get("WORKERS"):
+        folder._PROCESSES_FROM = 1  # type: ignore[misc]
+        folder.count_cpus = lambda: 2
+    if accident == "full":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
+    run_graph, runs = sampler.run_graph, 0
+
+    def run(*passed: Any) -> Any:
+        nonlocal runs
+        runs += 1
+        if accident in SIGNALS and runs > CLEAN_BATCHES:
+            print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+            os.kill(os.getpid(), SIGNALS[accident])
+        return run_graph(*passed)
+
+    sampler.run_graph = run
+    sys.argv = ["mnist-sample", *arguments]
+    cli.main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,165 @@
+"""Killed, interrupted, out of disk or failing half-way: what stood there before stands there still."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mnist_sample.cli import run_arguments
+from mnist_sample.errors import ProviderError
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["--batch-size", "8", "--threads", "1", "--provider", "cpu"]
+TARGETS = {
+    "png": ["--out", "target.png", "--n", "100"],
+    "npz": ["--out", "target.npz", "--n", "100"],
+    "npy": ["--out", "target.npy", "--n", "100"],
+    "gif": ["--out", "target.gif", "--n", "10"],
+    "idx": ["--out", "target", "--n", "100", "--format", "idx"],
+    "folder": ["--out", "target/", "--n", "100"],
+    "new folder": ["--out", "new/target/", "--n", "100"],
+}
+WAIT_SECONDS = 60
+"""For an orphan to end, on however busy a machine; it would stay for ever."""
+
+
+@pytest.fixture(params=TARGETS.values(), ids=TARGETS.keys())
+def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Options for one output, whose files stand there from an earlier run."""
+    monkeypatch.chdir(tmp_path)
+    for kind in ("png", "npz", "npy", "gif"):
+        (tmp_path / f"target.{kind}").write_bytes(b"earlier")
+    raw = tmp_path / "target" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+        (raw / name).write_bytes(b"earlier")
+    (tmp_path / "target" / "seed0_index00000000_digit0.png").write_bytes(b"earlier")
+    return list(request.param)
+
+
+def sabotage(accident: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.runtime.saboteur", accident, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def check_untouched(folder: Path, temporary: bool = False) -> None:
+    """Assert that the earlier files stand there, and nothing else but, perhaps, hidden temporary files."""
+    found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    hidden = [path for path in found if any(part.startswith(".") for part in path.parts)]
+    assert len(found) - len(hidden) == 7
+    assert all((folder / path).read_bytes() == b"earlier" for path in found if path not in hidden)
+    assert temporary or not hidden
+    assert temporary or not (folder / "new" / "target").exists()
+
+
+def test_killed_half_way(target: list[str], conditional: Path, tmp_path: Path) -> None:
+    done = sabotage("kill", "--model", conditional, *SMALL, *target)
+    assert done.returncode == -signal.SIGKILL
+    check_untouched(tmp_path, temporary=True)
+
+
+def test_terminated_half_way(target: list[str], conditional: Path, tmp_path: Path) -> None:
+    done = sabotage("term", "--model", conditional, *SMALL, *target)
+    assert done.returncode == 128 + signal.SIGTERM
+    check_untouched(tmp_path)
+
+
+def test_a_disk_that_fills_half_way(target: list[str], conditional: Path, tmp_path: Path) -> None:
+    if target[1].endswith("/"):
+        target = [*target, "--scale", "20"]  # one picture alone is more than the disk takes
+    done = sabotage("full", "--model", conditional, *SMALL, *target)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"mnist-sample: cannot write {target[1].rstrip('/')}")
+    assert done.stderr.count("\n") == 1
+    check_untouched(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "words"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (ProviderError("CUDA failed while drawing: an illegal address"), 1, "an illegal address"),
+        (MemoryError(), 1, "not enough memory"),
+    ],
+)
+def test_failing_half_way(
+    target: list[str],
+    conditional: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    failure: BaseException,
+    code: int,
+    words: str,
+) -> None:
+    from mnist_sample import sampler
+
+    run_graph, runs = sampler.run_graph, 0
+
+    def run(*passed: Any) -> Any:
+        nonlocal runs
+        runs += 1
+        if runs > 2:
+            raise failure
+        return run_graph(*passed)
+
+    monkeypatch.setattr(sampler, "run_graph", run)
+    assert run_arguments(["--model", str(conditional), *SMALL, *target]) == code
+    assert words in capsys.readouterr().err
+    check_untouched(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux's pidfd")
+def test_workers_end_with_a_killed_parent(conditional: Path, tmp_path: Path) -> None:
+    arguments = ["--model", conditional, *SMALL, "--n", "100", "--out", f"{tmp_path}/folder/"]
+    done = sabotage("kill", *arguments, WORKERS="1")
+    workers = [int(word) for word in done.stdout.split()]
+    assert workers
+    for worker in workers:
+        try:
+            handle = os.pidfd_open(worker)
+        except ProcessLookupError:
+            continue
+        ended, _, _ = select.select([handle], [], [], WAIT_SECONDS)
+        os.close(handle)
+        assert ended
+
+
+def test_a_full_disk_behind_stdout(conditional: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mnist_sample", "--model", conditional, "--out", "-"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "mnist-sample: cannot write stdout: No space left on device\n"
+
+
+def test_a_reader_that_goes_away(conditional: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "mnist_sample", "--model", conditional, "--format", "npy", "--out", "-"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert done.returncode == 1
+    assert done.stderr == "mnist-sample: cannot write stdout: Broken pipe\n"
