@@ -156,7 +156,7 @@ def resume(
     for name in ("threads", "processes"):
         if facts[name] != getattr(here, name):
             say(
-                f"Note: {getattr(here, name)} {name} now, {facts[name]} before: sums are rounded in another "
+                f"Note: {name}: {getattr(here, name)} now, {facts[name]} before. Sums are rounded in another "
                 "order, so the weights will not be bit-identical to an uninterrupted run's."
             )
 

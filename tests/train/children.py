@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, NoReturn
 
+import pytest
 import torch
+from torch import nn
 
-from tests.train.running import TINY
+from mnist_sample.errors import MnistSampleError
+from tests.train.idx_files import make_images
+from tests.train.running import TINY, strike
+from train.config import make_config
+from train.distributed import join_world
 from train.session import Request, run
+from train.state import make_state, set_rates
+from train.step import DeviceData, train_step
 
 KILLED_WRITES = ("half a file", "before the renaming", "after the renaming")
+
+
+def make_context() -> ForkServerContext:
+    """Return a maker of child processes that have imported everything before they begin."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.train.children"])
+    return context
 
 
 def run_and_die(data: Path, folder: Path, settings: dict[str, Any], how: str, count: int) -> None:
@@ -58,3 +76,60 @@ def _write_half(file: int) -> NoReturn:
 def _rename_and_die(path: Path, target: Path) -> NoReturn:
     os.replace(path, target)  # noqa: PTH105 - the method is what was replaced
     _die()
+
+
+def work_together(
+    rank: int, size: int, port: int, request: Request, accident: str | None, result: Path
+) -> None:
+    """Train as one of `size` processes, as under `torchrun`; write what ended it to `result`.
+
+    An accident meets the last process after step 2: `death`, or `signal` for SIGTERM.
+    """
+    torch.set_num_threads(1)
+    _join(rank, size, port)
+    with pytest.MonkeyPatch.context() as patch:
+        if accident and rank == size - 1:
+            number = signal.SIGKILL if accident == "death" else signal.SIGTERM
+            strike(patch, 2, lambda _state: os.kill(os.getpid(), number))
+        try:
+            folder = run(request)
+            result.write_text(f"finished {folder}")
+        except MnistSampleError as error:
+            result.write_text(str(error))
+
+
+def save_gradients(rank: int, size: int, port: int, arch: str, batch_size: int, result: Path) -> None:
+    """Take one step in float64 with `size` processes; save both networks' gradients and statistics."""
+    torch.set_num_threads(1)
+    # In float32, normalisations and kinks make so much of a rounding that it looks like a fault.
+    torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
+    _join(rank, size, port)
+    device = torch.device("cpu")
+    # A rate that moves nothing: G's gradients are then taken at the same D, whatever the rounding.
+    config = replace(make_config(arch, {"batch_size": batch_size, "lr": 1e-30}), bf16=False)
+    images = torch.from_numpy(make_images(32)).unsqueeze(1)
+    labels = torch.arange(32) % 3 if arch == "digits" else None
+    with join_world(device) as world:
+        state = make_state(config, 0 if labels is None else 3, device, world)
+        set_rates(state, config, 0.0)
+        train_step(state, DeviceData(images, labels), config, world)
+        world.sum_(state.sums)
+    if world.is_writer:
+        found = {"losses": state.sums[:3]}
+        for name in ("generator", "discriminator"):
+            network: nn.Module = getattr(state, name)
+            found |= {f"{name}.{key}": p.grad for key, p in network.named_parameters() if p.grad is not None}
+            found |= {f"{name}.{key}": buffer for key, buffer in network.named_buffers()}
+        torch.save(found, result)
+
+
+def _join(rank: int, size: int, port: int) -> None:
+    """Set what `torchrun` sets."""
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE=str(size),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
 import random
 import shutil
@@ -18,7 +17,7 @@ import torch
 
 from mnist_sample.errors import OutputError, UsageError
 from models import checkpoint
-from tests.train.children import KILLED_WRITES, run_and_die
+from tests.train.children import KILLED_WRITES, make_context, run_and_die
 from tests.train.idx_files import write_folder
 from tests.train.running import (
     assert_same_weights,
@@ -76,8 +75,6 @@ def test_a_run_under_bfloat16_goes_on_to_the_same_bits(
 
 def test_kills_one_after_another_change_nothing(data: Path, tmp_path: Path) -> None:
     """SIGKILL at random moments, and at each moment of a checkpoint's writing; then the run is finished."""
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["train.session", "tests.train.children"])
     settings = {"arch": "tutorial", "steps": 40}
     begin(data, tmp_path / "whole", **settings)
     folder = tmp_path / "run"
@@ -86,7 +83,7 @@ def test_kills_one_after_another_change_nothing(data: Path, tmp_path: Path) -> N
     print(f"seed of the moments: {seed}")
     moments.seed(seed)
     for how in [*KILLED_WRITES, "any", "any", "any"]:
-        child = processes.Process(
+        child = make_context().Process(
             target=run_and_die, args=(data, folder, settings, how, moments.randint(1, 12))
         )
         child.start()

@@ -1,0 +1,110 @@
+"""The command line: its options, exit codes and one-line errors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import train.session
+from mnist_sample.errors import UsageError
+from tests.train.running import begin
+from train.__main__ import run_command
+from train.config import DEFAULTS, TUTORIAL_PRINTED, make_config
+from train.device import choose_device
+from train.session import name_folder
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run `python -m train` with these arguments and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        run_command()
+    return int(ended.value.code or 0)
+
+
+def test_a_run_ends_with_the_export_command(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    arguments = ("--data", data, "--steps", 2, "--batch-size", 4, "--device", "cpu", "--out", out)
+    assert call(monkeypatch, *arguments) == 0
+    said = capsys.readouterr()
+    assert f"python -m export {out}/gen.pt {out}/gen.onnx" in said.out
+    assert "Training digits on 48 digits of boxes: 2 steps on cpu, seed 0" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--steps", "0"], 2, "--steps must be 1 or more"),
+        (["--lr", "nan"], 2, "--lr must be greater than 0"),
+        (["--minutes", "nan"], 2, "--minutes must be greater than 0"),
+        (["--batch-size", "1"], 2, "--batch-size must be from 2"),
+        (["--seed", "-1"], 2, "--seed must be from 0"),
+        (["--arch", "resnet"], 2, "unknown architecture 'resnet': choose from digits, tutorial"),
+        (["--device", "tpu"], 2, "unknown device 'tpu'"),
+        (["--data", "/nowhere"], 1, "there is no folder /nowhere"),
+        (["--resume", "/nowhere"], 1, "cannot read /nowhere/resume.pt"),
+        (["--wrong"], 2, "No such option"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_an_exit_code(
+    arguments: list[str],
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert call(monkeypatch, *arguments) == code
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said
+
+
+def test_a_run_stays_in_its_folder(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "--resume", finished, "--out", "elsewhere") == 2
+    assert "--out and --resume exclude each other" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_cuda_is_not_replaced_in_silence() -> None:
+    with pytest.raises(UsageError, match="no usable CUDA device here; use --device cpu"):
+        choose_device("cuda")
+    assert choose_device("auto").type == "cpu"
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert choose_device(None) == torch.device("cuda", 1)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(UsageError, match="2 GPUs here: start no more processes than that"):
+        choose_device(None)
+
+
+def test_the_tutorials_printed_setting_is_reached_by_its_rate() -> None:
+    assert make_config("tutorial", {"lr": 0.01}) == TUTORIAL_PRINTED
+    assert not TUTORIAL_PRINTED.joint
+    assert make_config("tutorial", {"lr": 0.005}).joint
+
+
+def test_minutes_alone_set_no_bound_of_steps(data: Path, tmp_path: Path) -> None:
+    assert make_config("digits", {"minutes": 1.0}).steps is None
+    assert make_config("digits", {"minutes": 1.0, "steps": 5}).steps == 5
+    assert make_config("digits", {}).steps == DEFAULTS["digits"].steps
+    begin(data, tmp_path / "run", steps=None, minutes=1e-3)
+    assert (tmp_path / "run" / "result.png").exists()
+
+
+def test_a_folders_name_is_not_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train.session, "RUNS", tmp_path)
+    monkeypatch.setattr(train.session.time, "strftime", lambda _form: "now")
+    name_folder().mkdir()
+    name_folder().mkdir()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["now", "now-2"]

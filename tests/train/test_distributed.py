@@ -1,0 +1,104 @@
+"""Several processes train what one would have trained, and end together."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models import checkpoint
+from tests.train.children import make_context, save_gradients, work_together
+from tests.train.running import TINY, begin, go_on, read_metrics, strike
+from train.loop import InterruptedRunError
+from train.session import Request
+
+JOIN_SECONDS = 300
+
+
+def start(
+    size: int, work: Callable[..., None], arguments: Callable[[int], tuple[Any, ...]]
+) -> list[int | None]:
+    """Run `work(rank, size, port, *arguments(rank))` in `size` processes; return their exit codes."""
+    with socket.socket() as finder:
+        finder.bind(("127.0.0.1", 0))
+        port = finder.getsockname()[1]
+    children = [
+        make_context().Process(target=work, args=(rank, size, port, *arguments(rank))) for rank in range(size)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(JOIN_SECONDS)
+        child.kill()  # a test that hangs must not leave its processes behind
+    return [child.exitcode for child in children]
+
+
+def train_together(folder: Path, size: int, request: Request, accident: str | None = None) -> list[str]:
+    """Train with `size` processes; return what each said at its end."""
+    results = [folder / f"ended-{rank}" for rank in range(size)]
+    start(size, work_together, lambda rank: (request, accident, results[rank]))
+    return [result.read_text() if result.exists() else "died" for result in results]
+
+
+@pytest.mark.parametrize("arch", ["digits", "tutorial"])
+def test_gradients_equal_a_single_processs(arch: str, tmp_path: Path) -> None:
+    """With 2 and 3 processes, and a batch of 14 that 3 do not divide."""
+    found = []
+    for size in (1, 2, 3):
+        result = tmp_path / f"{size}.pt"
+        assert start(size, save_gradients, lambda _rank, result=result: (arch, 14, result)) == [0] * size
+        found.append(torch.load(result, weights_only=True))
+    for several in found[1:]:
+        assert several.keys() == found[0].keys()
+        for name, expected in found[0].items():
+            error = (several[name] - expected).abs().max() / (expected.abs().max() + 1e-3)
+            assert float(error) < 1e-9, name
+
+
+def test_a_run_goes_on_with_another_number_of_processes(data: Path, finished: Path, tmp_path: Path) -> None:
+    """Begun by 2, stopped by a SIGTERM to the one that does not write, and ended by 1."""
+    folder = tmp_path / "run"
+    said = train_together(tmp_path, 2, Request(str(data), folder, None, TINY), accident="signal")
+    assert all(
+        "stopped at step 2, all of it saved; go on with: python -m train --resume" in end for end in said
+    )
+    assert checkpoint.read(folder / "gen.pt")[0].training["processes"] == 2
+    go_on(folder)
+    random = [torch.load(path / "resume.pt", weights_only=True)["random"] for path in (folder, finished)]
+    assert torch.equal(*random)
+    losses, expected = ([line["g_loss"] for line in read_metrics(path)] for path in (folder, finished))
+    assert losses == pytest.approx(expected, rel=0.05)
+
+
+def test_a_run_of_one_goes_on_with_three(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        strike(patch, 3, lambda _state: signal.raise_signal(signal.SIGINT))
+        with pytest.raises(InterruptedRunError):
+            begin(data, folder)
+    said = train_together(tmp_path, 3, Request(resume=folder))
+    assert said == [f"finished {folder}", "finished None", "finished None"]
+    losses, expected = ([line["g_loss"] for line in read_metrics(path)] for path in (folder, finished))
+    assert losses == pytest.approx(expected, rel=0.05)
+
+
+def test_a_dead_worker_ends_the_run_with_the_command_that_goes_on(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    request = Request(str(data), folder, None, TINY, save_every_seconds=0)
+    writer, dead = train_together(tmp_path, 2, request, accident="death")
+    assert dead == "died"
+    assert "another worker of this run has ended; go on with the last checkpoint: python -m train" in writer
+    assert checkpoint.read(folder / "gen.pt")[0].training["steps"] in (1, 2)
+
+
+def test_a_batch_too_small_for_the_processes_is_refused(data: Path, tmp_path: Path) -> None:
+    request = Request(str(data), tmp_path / "run", None, {**TINY, "batch_size": 3})
+    said = train_together(tmp_path, 2, request)
+    assert said == ["--batch-size 3 is too small for 2 processes"] * 2

@@ -1,0 +1,125 @@
+"""A step never waits for the device, and each call of a captured one is one step."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from tests.train.idx_files import make_images
+from train.capture import WARM_UP_STEPS, CapturedStep, prepare_step
+from train.config import DEFAULTS, TUTORIAL_PRINTED, TrainConfig
+from train.distributed import World
+from train.state import State, make_state, restore_state, set_rates
+from train.step import DeviceData
+
+CPU = torch.device("cpu")
+WAITING = {
+    torch.ops.aten._local_scalar_dense,
+    torch.ops.aten.nonzero,
+    torch.ops.aten.masked_select,
+    torch.ops.aten.equal,
+    torch.ops.aten.repeat_interleave,
+}
+"""Operators whose result the host has to read before it can go on."""
+
+
+class ForbidWaiting(TorchDispatchMode):
+    """Fail at an operator that would wait for a GPU."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+        assert func.overloadpacket not in WAITING, f"{func} waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+def make(config: TrainConfig) -> tuple[State, DeviceData]:
+    """Return a fresh state, and 32 images with three classes where the architecture takes them."""
+    labels = None if config.arch == "tutorial" else torch.arange(32) % 3
+    state = make_state(config, 0 if labels is None else 3, CPU, World())
+    return state, DeviceData(torch.from_numpy(make_images(32)).unsqueeze(1), labels)
+
+
+@pytest.mark.parametrize("config", [*DEFAULTS.values(), TUTORIAL_PRINTED], ids=[*DEFAULTS, "printed"])
+def test_nothing_in_a_step_waits_for_the_device(config: TrainConfig) -> None:
+    state, data = make(config)
+    take_step = prepare_step(state, data, config, World())
+    before = [p.clone() for p in (*state.generator.parameters(), *state.discriminator.parameters())]
+    with ForbidWaiting():
+        set_rates(state, config, 0.0)
+        take_step()
+    after = [*state.generator.parameters(), *state.discriminator.parameters()]
+    assert not any(torch.equal(*pair) for pair in zip(before, after, strict=True))
+    with pytest.raises(AssertionError, match="waits"), ForbidWaiting():
+        state.sums[0].item()
+
+
+class FakeGraph:
+    """Stands for `torch.cuda.CUDAGraph`: replays what ran while it recorded."""
+
+    recording = False
+
+    def __init__(self) -> None:
+        self.registered: list[torch.Generator] = []
+
+    def register_generator_state(self, random: torch.Generator) -> None:
+        self.registered.append(random)
+
+    def replay(self) -> None:
+        taken.append("replayed")
+
+
+taken: list[str] = []
+
+
+@pytest.fixture
+def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CUDA runtime that notes how steps are taken."""
+
+    class Stream:
+        def wait_stream(self, other: Stream) -> None:
+            """There is nothing to wait for."""
+
+    @contextlib.contextmanager
+    def record(graph: FakeGraph) -> Iterator[None]:
+        assert graph.registered, "a graph that draws numbers must know their generator"
+        monkeypatch.setattr(FakeGraph, "recording", True)
+        yield
+        monkeypatch.setattr(FakeGraph, "recording", False)
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", lambda _stream: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "graph", record)
+    taken.clear()
+
+
+def test_each_call_of_a_captured_step_takes_one_step(fake_cuda: None) -> None:
+    def step() -> None:
+        if not FakeGraph.recording:
+            taken.append("launched")
+
+    take_step = CapturedStep(step, torch.Generator())
+    for _ in range(WARM_UP_STEPS + 3):
+        take_step()
+    assert taken == ["launched"] * WARM_UP_STEPS + ["replayed"] * 3
+
+
+def test_a_resumed_optimizer_keeps_the_tensors_that_a_graph_reads() -> None:
+    config = DEFAULTS["digits"]
+    state, _ = make(config)
+    rate = torch.tensor(1e-3)
+    for optimizer in (state.optimizer_g, state.optimizer_d):
+        optimizer.param_groups[0]["lr"] = rate
+    names = ("generator", "discriminator", "average", "optimizer_g", "optimizer_d")
+    saved: dict[str, Any] = {name: getattr(state, name).state_dict() for name in names}
+    saved |= {"random": state.random.get_state(), "sums": state.sums}
+    saved |= {"summed": 0, "sheets": 0, "step": 3, "seconds": 1.0}
+    restore_state(state, saved)
+    assert state.optimizer_g.param_groups[0]["lr"] is rate
+    set_rates(state, config, 1.0)
+    assert float(rate) == 0.0
