@@ -19,7 +19,7 @@ _NVIDIA_PCI_VENDOR: Final = "0x10de"
 _ERROR_NO_DEVICE: Final = 100
 """CUDA_ERROR_NO_DEVICE in cuda.h."""
 _MISSING_LIBRARY: Final = re.compile(
-    r"(\S+\.(?:so[.\d]*|dll))\b[^\n]*?(?:cannot open shared object|which is missing)"
+    r'([^\s"]+\.so[.\d]*): cannot open shared object|([^\s"]+\.dll)"? which is missing'
 )
 
 
@@ -112,7 +112,7 @@ def explain_load_failure(noise: str) -> Problem:
     """Turn what onnxruntime wrote while failing to load CUDA into a cause and a remedy."""
     missing = _MISSING_LIBRARY.search(noise)
     if missing:
-        return Problem(f"the library {missing[1]} is missing", INSTALL)
+        return Problem(f"the library {missing[1] or missing[2]} is missing", INSTALL)
     lines = [line.strip() for line in noise.splitlines() if line.strip()]
     detail = f" ({lines[-1][:160]})" if lines else ""
     return Problem(f"onnxruntime could not load its CUDA provider{detail}", INSTALL)

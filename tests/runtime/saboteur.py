@@ -13,8 +13,9 @@ import resource
 import signal
 import sys
 from typing import Any
+from unittest import mock
 
-from mnist_sample import cli, folder, sampler
+from mnist_sample import cli, session
 
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
 FULL_BYTES = 1500
@@ -24,11 +25,11 @@ CLEAN_BATCHES = 2
 def main(accident: str, arguments: list[str]) -> None:
     """Run the command line with the accident arranged."""
     if os.environ.get("WORKERS"):
-        folder._PROCESSES_FROM = 1  # type: ignore[misc]
-        folder.count_cpus = lambda: 2
+        mock.patch("mnist_sample.folder._PROCESSES_FROM", 1).start()
+        mock.patch("mnist_sample.folder.count_cpus", lambda: 2).start()
     if accident == "full":
         resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
-    run_graph, runs = sampler.run_graph, 0
+    run_graph, runs = session.run_graph, 0
 
     def run(*passed: Any) -> Any:
         nonlocal runs
@@ -38,7 +39,7 @@ def main(accident: str, arguments: list[str]) -> None:
             os.kill(os.getpid(), SIGNALS[accident])
         return run_graph(*passed)
 
-    sampler.run_graph = run
+    mock.patch("mnist_sample.sampler.run_graph", run).start()
     sys.argv = ["mnist-sample", *arguments]
     cli.main()
 

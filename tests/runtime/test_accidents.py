@@ -14,6 +14,7 @@ import pytest
 
 from mnist_sample.cli import run_arguments
 from mnist_sample.errors import ProviderError
+from mnist_sample.session import run_graph
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--batch-size", "8", "--threads", "1", "--provider", "cpu"]
@@ -30,7 +31,7 @@ WAIT_SECONDS = 60
 """For an orphan to end, on however busy a machine; it would stay for ever."""
 
 
-@pytest.fixture(params=TARGETS.values(), ids=TARGETS.keys())
+@pytest.fixture(params=list(TARGETS.values()), ids=list(TARGETS))
 def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Options for one output, whose files stand there from an earlier run."""
     monkeypatch.chdir(tmp_path)
@@ -104,9 +105,7 @@ def test_failing_half_way(
     code: int,
     words: str,
 ) -> None:
-    from mnist_sample import sampler
-
-    run_graph, runs = sampler.run_graph, 0
+    runs = 0
 
     def run(*passed: Any) -> Any:
         nonlocal runs
@@ -115,7 +114,7 @@ def test_failing_half_way(
             raise failure
         return run_graph(*passed)
 
-    monkeypatch.setattr(sampler, "run_graph", run)
+    monkeypatch.setattr("mnist_sample.sampler.run_graph", run)
     assert run_arguments(["--model", str(conditional), *SMALL, *target]) == code
     assert words in capsys.readouterr().err
     check_untouched(tmp_path)

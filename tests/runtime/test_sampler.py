@@ -1,0 +1,126 @@
+"""The Python interface: labels, truncation, streams, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import mnist_sample
+from mnist_sample.errors import UsageError
+from mnist_sample.randomness import MAX_INDEX, draw_latents
+from mnist_sample.sampler import Sampler, Samples
+from mnist_sample.walk import slerp
+
+
+def test_the_package_offers_the_sampler() -> None:
+    assert mnist_sample.Sampler is Sampler
+    assert mnist_sample.Samples is Samples
+    with pytest.raises(AttributeError):
+        _ = mnist_sample.Trainer
+
+
+def test_shapes_and_types(sampler: Sampler) -> None:
+    images, labels = sampler.sample(5)
+    assert images.shape == (5, 28, 28)
+    assert images.dtype == np.uint8
+    assert labels.shape == (5,)
+    assert labels.dtype == np.int64
+    assert sampler.sample(0).images.shape == (0, 28, 28)
+
+
+@pytest.mark.parametrize("labels", [[3, 1, 4], (3, 1, 4), np.array([3, 1, 4], np.uint8)])
+def test_given_labels_are_drawn(sampler: Sampler, labels: Any) -> None:
+    images, drawn = sampler.sample(3, labels=labels, start=40)
+    assert drawn.tolist() == [3, 1, 4]
+    for at, label in enumerate([3, 1, 4]):
+        np.testing.assert_array_equal(sampler.sample(1, label, start=40 + at).images[0], images[at])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"n": 2, "labels": [10, 0]}, "from 0 to 9"),
+        ({"n": 2, "labels": [-1, 0]}, "from 0 to 9"),
+        ({"n": 2, "labels": [1]}, "do not fit 2 samples"),
+        ({"n": None, "labels": [1]}, "do not fit endless samples"),
+        ({"n": 1, "labels": 1.5}, "one integer"),
+        ({"n": 1, "labels": [[1]]}, "one integer"),
+        ({"n": 1, "seed": -1}, "seed -1"),
+        ({"n": 1, "start": MAX_INDEX}, "out of range"),
+        ({"n": -1}, "cannot make -1"),
+        ({"n": 1, "truncation": 2.5}, "truncation 2.5"),
+    ],
+)
+def test_bad_arguments_are_refused_at_once(sampler: Sampler, arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        sampler.stream(**arguments)
+
+
+def test_an_unconditional_model_takes_no_labels(unconditional: Path) -> None:
+    sampler = Sampler(unconditional, "cpu")
+    assert sampler.sample(3).labels.tolist() == [-1] * 3
+    with pytest.raises(UsageError, match="unconditional"):
+        sampler.sample(1, labels=0)
+
+
+def test_truncation_scales_the_latents(sampler: Sampler) -> None:
+    full = sampler.sample(8, labels=3).images.astype(float)
+    same = sampler.sample(8, labels=3, truncation=0.0).images
+    half = sampler.decode(draw_latents(0, 0, 8, 8) * np.float32(0.5), np.full(8, 3)).images
+    assert (same == same[0]).all()
+    assert full.std(axis=0).mean() > 0
+    np.testing.assert_array_equal(sampler.sample(8, labels=3, truncation=0.5).images, half)
+
+
+def test_an_endless_stream_goes_on_and_ends_when_closed(sampler: Sampler) -> None:
+    stream = sampler.stream(seed=1)
+    images = np.concatenate([batch.images for batch in itertools.islice(stream, 5)])
+    stream.close()
+    np.testing.assert_array_equal(images, sampler.sample(5 * sampler.batch_size, seed=1).images)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("mnist-sample")]
+
+
+def test_a_stream_runs_only_a_little_ahead(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    decode = Sampler.decode
+
+    def count(self: Sampler, latents: Any, labels: Any) -> Samples:
+        made.append(len(latents))
+        return decode(self, latents, labels)
+
+    monkeypatch.setattr(Sampler, "decode", count)
+    stream = sampler.stream()
+    next(stream)
+    stream.close()
+    assert 1 <= len(made) <= 5
+
+
+@pytest.mark.parametrize("labels", [None, 7])
+def test_two_streams_side_by_side(sampler: Sampler, labels: int | Sequence[int] | None) -> None:
+    a, b = sampler.stream(80, labels, seed=1), sampler.stream(80, labels, seed=2)
+    pairs = [(x.images, y.images) for x, y in zip(a, b, strict=True)]
+    for which, seed in ((0, 1), (1, 2)):
+        joined = np.concatenate([pair[which] for pair in pairs])
+        np.testing.assert_array_equal(joined, sampler.sample(80, labels, seed).images)
+
+
+def test_slerp_keeps_the_length_of_latents() -> None:
+    a, b = draw_latents(0, 0, 2, 64)
+    path = slerp(a, b, np.linspace(0, 1, 9))
+    np.testing.assert_allclose(path[0], a, atol=1e-6)
+    np.testing.assert_allclose(path[-1], b, atol=1e-6)
+    lengths = np.linalg.norm(path, axis=1)
+    assert lengths.min() > 0.95 * min(np.linalg.norm(a), np.linalg.norm(b))
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.0])
+def test_slerp_between_parallel_latents(factor: float) -> None:
+    a = draw_latents(0, 0, 1, 64)[0] * np.float32(factor)
+    path = slerp(a, 2 * a, np.array([0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(path, [a, 1.5 * a, 2 * a], atol=1e-6)
