@@ -23,9 +23,9 @@ def _measure(draw: Draw, real: RealDigits, seeds: int = 1) -> CasResult:
 
 def test_digits_of_the_same_kind_teach_as_well_as_real_ones(real: RealDigits) -> None:
     result = _measure(draw_digits, real)
-    assert result.real[0] > 0.9
-    assert result.generated[0] == pytest.approx(result.real[0], abs=0.05)
-    assert result.fresh[0] == pytest.approx(result.real[0], abs=0.05)
+    assert result.real[0] > 0.8
+    assert result.generated[0] == pytest.approx(result.real[0], abs=0.1)
+    assert result.fresh[0] == pytest.approx(result.real[0], abs=0.1)
 
 
 def test_digits_with_the_wrong_labels_teach_nothing(real: RealDigits) -> None:

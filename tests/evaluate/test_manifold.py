@@ -12,7 +12,8 @@ Features = npt.NDArray[np.float64]
 
 
 def _distances(rows: Features, columns: Features) -> Features:
-    return np.linalg.norm(rows[:, None] - columns[None], axis=2)
+    distances: Features = np.linalg.norm(rows[:, None] - columns[None], axis=2)
+    return distances
 
 
 def _radii(features: Features) -> Features:
@@ -22,7 +23,7 @@ def _radii(features: Features) -> Features:
 @pytest.mark.parametrize("shift", [0.5, 1.0])
 def test_all_four_follow_their_definitions(shift: float) -> None:
     random = np.random.default_rng(1)
-    generated, real = random.standard_normal((40, 3)) * 0.7 + shift, random.standard_normal((60, 3))
+    generated, real = random.standard_normal((40, 3)) * 1.2 + shift, random.standard_normal((60, 3))
     between = _distances(generated, real)
     in_real, in_generated = between <= _radii(real), _radii(generated) >= between.T
     measured = measure_manifold(generated, real)
