@@ -101,7 +101,7 @@ def test_the_file_is_as_small_as_its_weights(exported: Exported) -> None:
         for name, tensor in exported.candidate.checkpoint.weights.items()
         if not name.endswith(normalisation)
     )
-    assert weights <= 4 * learned + 64
+    assert weights < 1.02 * 4 * learned  # a BatchNorm's few shifts can become the many of a dense layer
 
 
 def test_the_report_counts_nodes_before_and_after(exported: Exported) -> None:
