@@ -197,7 +197,7 @@ def restore_state(state: State, saved: dict[str, Any]) -> None:
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Load an optimizer's state but keep its rates, set anew each step: on a GPU a graph reads those tensors."""
+    """Load an optimizer's state but keep its rates: on a GPU they are the tensors that a graph reads."""
     rates = [group["lr"] for group in optimizer.param_groups]
     optimizer.load_state_dict(saved)
     for group, rate in zip(optimizer.param_groups, rates, strict=True):

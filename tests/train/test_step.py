@@ -31,7 +31,7 @@ WAITING = {
 class ForbidWaiting(TorchDispatchMode):
     """Fail at an operator that would wait for a GPU."""
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         assert func.overloadpacket not in WAITING, f"{func} waits for the device"
         return func(*args, **(kwargs or {}))
 
