@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -82,6 +83,22 @@ def test_an_unconditional_generator_is_evaluated_without_labels(run: Run, tmp_pa
     code, out, err = run(gen_pt, "--n", 100, "--cas")
     assert (code, out) == (2, "")
     assert "without labels" in err
+
+
+@pytest.mark.usefixtures("with_standin_digits")
+def test_a_result_that_cannot_be_written_costs_no_report(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_path: Path, _content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(command, "write_atomically", fail)
+    target = tmp_path / "figures.json"
+    code, out, err = run(_write_checkpoint(tmp_path / "gen.pt"), "--n", 100, "--seeds", 1, "--json", target)
+    assert code == 1
+    assert "Frechet distance" in out
+    assert f"cannot write {target}: No space left on device" in err
+    assert len(err.splitlines()) == 1
 
 
 def test_what_is_recorded_belongs_to_the_file_that_was_measured(

@@ -38,7 +38,7 @@ def main(
 ) -> None:
     """Tell how good a generator's digits are, each figure beside the same figure for real test digits."""
     settings = Settings(digits=n, seeds=seeds, cas=cas)
-    typer.echo(run(Request(file, data, settings, json, picture, record)))
+    run(Request(file, data, settings, json, picture, record), typer.echo)
 
 
 def run_command() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +39,12 @@ class Request:
     record: bool
 
 
-def run(request: Request) -> str:
-    """Evaluate a generator, write what was asked for and return the report as text.
+def run(request: Request, say: Callable[[str], None]) -> None:
+    """Evaluate a generator, tell the report as text and write what was asked for.
+
+    Args:
+        request: what to do.
+        say: takes the report, before anything is written, so that no failure to write can lose it.
 
     Raises:
         MnistSampleError: the generator or MNIST cannot be used, or a result could not be written.
@@ -48,18 +54,26 @@ def run(request: Request) -> str:
     digits = load_mnist(request.data)
     with show_progress("evaluating") as progress:
         evaluation = evaluate(generator, digits, request.settings, progress)
-    try:
-        if request.json is not None:
+    say(format_text(evaluation))
+    if request.json is not None:
+        with _writing(request.json):
             write_atomically(request.json, encode_json(evaluation))
-        if request.picture is not None:
+    if request.picture is not None:
+        with _writing(request.picture):
             write_picture(evaluation, digits.train_images.numpy(), request.picture)
-        if request.record:
+    if request.record:
+        with _writing(request.file):
             record(evaluation)
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(
-            f"cannot write {error.filename}: {error.strerror}\n{format_text(evaluation)}"
+            f"cannot write {path}: {error.strerror or error}; what stood there is as it was"
         ) from error
-    return format_text(evaluation)
 
 
 def _check_targets(request: Request) -> None:
