@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.context import ForkServerContext
@@ -24,6 +25,7 @@ from train.session import Request, run
 from train.state import make_state, set_rates
 from train.step import DeviceData, train_step
 
+JOIN_SECONDS = 300
 KILLED_WRITES = ("half a file", "before the renaming", "after the renaming")
 
 
@@ -32,6 +34,24 @@ def make_context() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.train.children"])
     return context
+
+
+def start_together(
+    size: int, work: Callable[..., None], arguments: Callable[[int], tuple[Any, ...]]
+) -> list[int | None]:
+    """Run `work(rank, size, port, *arguments(rank))` in `size` processes; return their exit codes."""
+    with socket.socket() as finder:
+        finder.bind(("127.0.0.1", 0))
+        port = finder.getsockname()[1]
+    children = [
+        make_context().Process(target=work, args=(rank, size, port, *arguments(rank))) for rank in range(size)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(JOIN_SECONDS)
+        child.kill()  # a test that hangs must not leave its processes behind
+    return [child.exitcode for child in children]
 
 
 def run_and_die(data: Path, folder: Path, settings: dict[str, Any], how: str, count: int) -> None:
@@ -86,7 +106,7 @@ def work_together(
     An accident meets the last process after step 2: `death`, or `signal` for SIGTERM.
     """
     torch.set_num_threads(1)
-    _join(rank, size, port)
+    take_rank(rank, size, port)
     with pytest.MonkeyPatch.context() as patch:
         if accident and rank == size - 1:
             number = signal.SIGKILL if accident == "death" else signal.SIGTERM
@@ -104,7 +124,7 @@ def save_gradients(rank: int, size: int, port: int, arch: str, batch_size: int, 
     # In float32, normalisations and kinks make so much of a rounding that it looks like a fault.
     torch.set_default_dtype(torch.float64)
     torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign]
-    _join(rank, size, port)
+    take_rank(rank, size, port)
     device = torch.device("cpu")
     # A rate that moves nothing: G's gradients are then taken at the same D, whatever the rounding.
     config = replace(make_config(arch, {"batch_size": batch_size, "lr": 1e-30}), bf16=False)
@@ -124,7 +144,7 @@ def save_gradients(rank: int, size: int, port: int, arch: str, batch_size: int, 
         torch.save(found, result)
 
 
-def _join(rank: int, size: int, port: int) -> None:
+def take_rank(rank: int, size: int, port: int) -> None:
     """Set what `torchrun` sets."""
     os.environ.update(
         RANK=str(rank),

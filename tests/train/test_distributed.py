@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import signal
-import socket
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from models import checkpoint
-from tests.train.children import make_context, save_gradients, work_together
+from tests.train.children import save_gradients, start_together, work_together
 from tests.train.running import TINY, begin, go_on, read_metrics, strike
 from train.loop import InterruptedRunError
 from train.session import Request
-
-JOIN_SECONDS = 300
-
-
-def start(
-    size: int, work: Callable[..., None], arguments: Callable[[int], tuple[Any, ...]]
-) -> list[int | None]:
-    """Run `work(rank, size, port, *arguments(rank))` in `size` processes; return their exit codes."""
-    with socket.socket() as finder:
-        finder.bind(("127.0.0.1", 0))
-        port = finder.getsockname()[1]
-    children = [
-        make_context().Process(target=work, args=(rank, size, port, *arguments(rank))) for rank in range(size)
-    ]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join(JOIN_SECONDS)
-        child.kill()  # a test that hangs must not leave its processes behind
-    return [child.exitcode for child in children]
 
 
 def train_together(folder: Path, size: int, request: Request, accident: str | None = None) -> list[str]:
     """Train with `size` processes; return what each said at its end."""
     results = [folder / f"ended-{rank}" for rank in range(size)]
-    start(size, work_together, lambda rank: (request, accident, results[rank]))
+    start_together(size, work_together, lambda rank: (request, accident, results[rank]))
     return [result.read_text() if result.exists() else "died" for result in results]
 
 
@@ -51,7 +28,10 @@ def test_gradients_equal_a_single_processs(arch: str, tmp_path: Path) -> None:
     found = []
     for size in (1, 2, 3):
         result = tmp_path / f"{size}.pt"
-        assert start(size, save_gradients, lambda _rank, result=result: (arch, 14, result)) == [0] * size
+        assert (
+            start_together(size, save_gradients, lambda _rank, result=result: (arch, 14, result))
+            == [0] * size
+        )
         found.append(torch.load(result, weights_only=True))
     for several in found[1:]:
         assert several.keys() == found[0].keys()
