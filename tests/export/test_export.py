@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from export.checks.structure import MAX_OPSET, SLACK_BYTES
-from export.errors import ExportError, ValueMismatchError
+from export.errors import ExportError, MetadataError, ValueMismatchError
 from export.run import check, export
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError, OutputError, ProviderError, UsageError
@@ -164,7 +164,7 @@ def test_check_proves_a_file_without_writing(exported: Exported) -> None:
 def test_check_refuses_the_file_of_another_checkpoint(digits: Exported, tmp_path: Path) -> None:
     source = tmp_path / "other.pt"
     source.write_bytes(checkpoints.encode(make_checkpoint(seed=1)))
-    with pytest.raises(ExportError, match="checkpoint_sha256"):
+    with pytest.raises(MetadataError, match="the checkpoint says"):
         check(source, digits.path, OPTIONS, ignore)
 
 
