@@ -54,4 +54,6 @@ def test_the_score_is_a_mean_with_its_standard_error() -> None:
     once, anew = compare_cas(CasResult(60_000, 3, [0.992, 0.994], [0.99, 0.99], [0.993, 0.995]))
     assert [once.generated, once.generated_error] == pytest.approx([0.99, 0])
     assert [once.real, once.real_error] == pytest.approx([0.993, 0.001])
+    (single, _) = compare_cas(CasResult(60_000, 3, [0.992], [0.99], [0.993]))
+    assert (single.generated_error, single.margin) == (None, None)
     assert [anew.generated, anew.generated_error] == pytest.approx([0.994, 0.001])

@@ -28,27 +28,29 @@ class Figure:
         name: what it is called in every report.
         generated: mean over the draws.
         generated_error: standard error of one draw's figure; for a classification accuracy score, of the
-            mean over seeds.
+            mean over seeds; None where a single seed leaves it unknown.
         real: of the real test digits.
         real_error: its standard error.
     """
 
     name: str
     generated: float
-    generated_error: float
+    generated_error: float | None
     real: float
-    real_error: float
+    real_error: float | None
 
     @property
     def margin(self) -> float | None:
         """How far the generated digits are on the better side, in standard errors of the difference.
 
-        None where both errors are 0, so that nothing is known of the noise.
+        None where an error is unknown or both are 0, so that nothing is known of the noise.
         """
+        if self.generated_error is None or self.real_error is None:
+            return None
         noise = math.hypot(self.generated_error, self.real_error)
-        gain = self.generated - self.real
         if noise == 0:
             return None
+        gain = self.generated - self.real
         return (-gain if self.name in LOWER_IS_BETTER else gain) / noise
 
 
@@ -81,9 +83,9 @@ def compare_cas(result: CasResult) -> list[Figure]:
     ]
 
 
-def _mean_and_error(accuracies: Sequence[float]) -> tuple[float, float]:
-    spread = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0
-    return float(np.mean(accuracies)), spread / math.sqrt(len(accuracies))
+def _mean_and_error(accuracies: Sequence[float]) -> tuple[float, float | None]:
+    mean, count = float(np.mean(accuracies)), len(accuracies)
+    return mean, float(np.std(accuracies, ddof=1)) / math.sqrt(count) if count > 1 else None
 
 
 def distance_quantiles(distance: npt.NDArray[np.float64]) -> dict[str, float]:

@@ -51,11 +51,17 @@ def _align(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _format_figure(figure: Figure) -> tuple[str, ...]:
-    ours, theirs = (
-        f"{value:.4f} ± {error:.4f}" if figure.name in PLAIN else f"{value:.2%} ± {100 * error:.2f}"
-        for value, error in ((figure.generated, figure.generated_error), (figure.real, figure.real_error))
-    )
+    plain = figure.name in PLAIN
+    ours = _format_value(figure.generated, figure.generated_error, plain)
+    theirs = _format_value(figure.real, figure.real_error, plain)
     return figure.name, ours, theirs, "" if figure.margin is None else f"{figure.margin:+.1f}"
+
+
+def _format_value(value: float, error: float | None, plain: bool) -> str:
+    text = f"{value:.4f}" if plain else f"{value:.2%}"
+    if error is None:
+        return text
+    return f"{text} ± {error:.4f}" if plain else f"{text} ± {100 * error:.2f}"
 
 
 def _format_distances(evaluation: Evaluation) -> list[tuple[str, ...]]:
