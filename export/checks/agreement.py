@@ -13,13 +13,13 @@ from onnx.reference import ReferenceEvaluator
 from export.checks.candidate import Array, Arrays, Candidate, Finding, first_line, run_session
 from export.errors import (
     BatchMateError,
-    ExportError,
     OptimisationLevelError,
     ReferenceEvaluatorError,
     RepeatError,
     ValueMismatchError,
 )
 from mnist_sample import contract
+from mnist_sample.errors import MnistSampleError
 
 BATCHES = (1, 2, 3, 7, 64, 257)
 SCALES = (0.0, 10.0, 1000.0)
@@ -58,7 +58,7 @@ def _worst_errors(candidate: Candidate, seed: int) -> dict[str, float]:
         single = candidate.run_torch(inputs, torch.float32)
         try:
             sample = candidate.run(inputs)[1]
-        except ExportError:
+        except MnistSampleError:
             raise
         except Exception as error:  # onnxruntime's errors share no base class
             raise ValueMismatchError(

@@ -53,7 +53,7 @@ def run_openvino(path: Path, inputs: Arrays) -> Answer:
         MissingEngineError: OpenVINO is not installed.
     """
     try:
-        import openvino
+        import openvino  # type: ignore[import-untyped]
     except ImportError as error:
         raise MissingEngineError("needs OpenVINO: pip install openvino") from error
     compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})

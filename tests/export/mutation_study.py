@@ -1,6 +1,6 @@
-"""Breaks exported files in every way of `tests.export.mutants`, and writes which check found which defect.
+"""Breaks an exported file in every way of `tests.export.mutants`, and writes which check found which defect.
 
-    python -m tests.export.mutation_study
+    python -m tests.export.mutation_study GEN_PT GEN_ONNX [GEN_PT GEN_ONNX ...]
 
 A defect is given to the file as a faulty exporter would: the digest fits, and the check that builds the
 graph anew is left out, since a faulty exporter would repeat its fault. That check is asked only about what
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import tempfile
 from collections import Counter, defaultdict
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -28,11 +27,10 @@ from export.checks import CHECKS, Candidate
 from export.checks.candidate import Array, Arrays
 from export.checks.whole import check_rebuild
 from export.errors import ExportError
-from tests.export.exported import OPTIONS, Exported, export_kind
+from tests.export.exported import OPTIONS, Exported
 from tests.export.mutants import Mutant, apply_to_file, make_mutants
 
 TABLE = Path(__file__).with_name("mutation_table.md")
-KINDS = ("digits", "tutorial")
 ROWS = 4096
 SEED = 20_000
 """Of the latents on which survivors are compared: no check draws from it."""
@@ -40,7 +38,7 @@ NO_DEFECT = "no defect"
 UNCAUGHT = "UNCAUGHT"
 TITLE = """# Which check finds which defect
 
-Written by `python -m tests.export.mutation_study`, which explains the terms. Each cell counts mutants.
+Written by `python -m tests.export.mutation_study GEN_PT GEN_ONNX`, which explains the terms. Each cell counts mutants.
 """
 
 
@@ -103,7 +101,7 @@ def write_table(verdicts: dict[str, list[tuple[str, str, Verdict]]]) -> str:
     total = sum(counts.values(), Counter[str]())
     lines = [
         TITLE,
-        f"{total.total()} mutants of {len(KINDS)} files ({', '.join(KINDS)}): "
+        f"{total.total()} mutants: "
         f"{total.total() - total[NO_DEFECT] - total[UNCAUGHT]} caught, {total[NO_DEFECT]} no defect, "
         f"{total[UNCAUGHT]} uncaught.\n",
         "| defect | mutants | caught by | no defect |",
@@ -125,20 +123,20 @@ def write_table(verdicts: dict[str, list[tuple[str, str, Verdict]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> int:
+def main(paths: list[Path]) -> int:
     """Judge all mutants, write the table, and return 1 if one went uncaught."""
     logging.disable(logging.WARNING)
     verdicts: dict[str, list[tuple[str, str, Verdict]]] = defaultdict(list)
-    for kind in KINDS:
-        with tempfile.TemporaryDirectory() as folder:
-            exported = export_kind(kind, Path(folder))
-            for mutant in make_mutants(exported.model):
-                verdict = judge(exported, mutant)
-                verdicts[mutant.group].append((kind, mutant.name, verdict))
-                print(f"{kind}: {mutant.group}: {mutant.name}: {verdict.caught_by}", flush=True)
+    for source, path in zip(paths[::2], paths[1::2], strict=True):
+        exported = Exported(source, path, ())
+        kind = exported.metadata["architecture"]
+        for mutant in make_mutants(exported.model):
+            verdict = judge(exported, mutant)
+            verdicts[mutant.group].append((kind, mutant.name, verdict))
+            print(f"{kind}: {mutant.group}: {mutant.name}: {verdict.caught_by}", flush=True)
     TABLE.write_text(write_table(verdicts))
     return int(any(v.caught_by == UNCAUGHT for rows in verdicts.values() for *_, v in rows))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main([Path(argument) for argument in sys.argv[1:]]))

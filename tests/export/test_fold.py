@@ -116,7 +116,9 @@ def test_folding_is_as_exact_as_float64_allows() -> None:
     """A variance near zero makes factors of hundreds: only one rounding is left, of the folded weight."""
     torch.manual_seed(0)
     net = NETS["a linear layer"][0]().eval()
-    net.layers["n"].running_var.fill_(1e-5)
+    variance = net.layers["n"].running_var
+    assert isinstance(variance, Tensor)
+    variance.fill_(1e-5)
     x = torch.randn(200, 8)
     exact = Net(net.connect, **{name: layer.double() for name, layer in net.layers.items()})(x.double())
     net.float()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
@@ -35,9 +36,9 @@ def read_constant(model: onnx.ModelProto, name: str) -> Array:
     return numpy_helper.to_array(found).copy()
 
 
-def write_constant(model: onnx.ModelProto, name: str, value: Array) -> None:
+def write_constant(model: onnx.ModelProto, name: str, value: npt.ArrayLike) -> None:
     """Give the initializer `name` another value, or make it."""
-    tensor = numpy_helper.from_array(np.ascontiguousarray(value), name)
+    tensor = numpy_helper.from_array(np.asarray(value, order="C"), name)
     for old in model.graph.initializer:
         if old.name == name:
             old.CopyFrom(tensor)

@@ -67,7 +67,8 @@ def _set_graph(name: str, value: object) -> Edit:
 
 
 def _entry(model: onnx.ModelProto, key: str) -> onnx.StringStringEntryProto:
-    return next(entry for entry in model.metadata_props if entry.key == key)
+    found: onnx.StringStringEntryProto = next(entry for entry in model.metadata_props if entry.key == key)
+    return found
 
 
 def _drop_entry(key: str) -> Edit:

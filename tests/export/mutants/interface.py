@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import onnx
@@ -40,7 +41,7 @@ def make_mutants(model: onnx.ModelProto) -> Iterator[Mutant]:
         yield Mutant(
             "transposed image axes",
             f"{name} transposed",
-            lambda model, n=name, t=transpose: _insert(model, n, t),
+            partial(_insert, name=name, node=transpose),
         )
     yield Mutant("transposed image axes", "image upside down", _turn_over)
     for levels in (1, -1, 0.5, -0.5, 0.01):
@@ -85,6 +86,9 @@ def _declared(name: str, kind: str, place: int) -> Iterator[Mutant]:
     def dimensions(value: onnx.ValueInfoProto) -> list[onnx.TensorShapeProto.Dimension]:
         return list(value.type.tensor_type.shape.dim)
 
+    def fix_batch(value: onnx.ValueInfoProto, batch: int) -> None:
+        dimensions(value)[0].dim_value = batch
+
     yield Mutant(f"a renamed {kind}", f"{name} renamed", rename)
     yield Mutant(f"a missing {kind}", f"{name} removed", remove)
     yield Mutant(
@@ -96,7 +100,7 @@ def _declared(name: str, kind: str, place: int) -> Iterator[Mutant]:
         yield Mutant(
             "a baked batch",
             f"{name} declared with a batch of {batch}",
-            declare(lambda value, batch=batch: setattr(dimensions(value)[0], "dim_value", batch)),
+            declare(partial(fix_batch, batch=batch)),
         )
     yield Mutant(
         "a batch of another name",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import onnx
@@ -27,12 +28,12 @@ def make_mutants(model: onnx.ModelProto) -> Iterator[Mutant]:
     """Yield all mutants of single nodes."""
     for place, node in enumerate(model.graph.node):
         what = f"{node.name} ({node.op_type})"
-        yield Mutant("a node left out", f"{what} left out", lambda model, place=place: _bypass(model, place))
+        yield Mutant("a node left out", f"{what} left out", partial(_bypass, place=place))
         for other in REPLACEMENTS.get(node.op_type, ()):
             yield Mutant(
                 "another operator",
                 f"{what} replaced by {other}",
-                lambda model, place=place, other=other: _replace(model, place, other),
+                partial(_replace, place=place, other=other),
             )
         if len(node.input) > 1:
             yield Mutant("inputs swapped", f"{what} with its first two inputs swapped", _swap_inputs(place))
@@ -78,9 +79,7 @@ def _drop_input(place: int) -> Callable[[onnx.ModelProto], None]:
 def _attribute_mutants(place: int, node: onnx.NodeProto, what: str) -> Iterator[Mutant]:
     for attribute in node.attribute:
         key = attribute.name
-        yield Mutant(
-            "a wrong attribute", f"{what} without {key}", lambda model, key=key: _drop(model, place, key)
-        )
+        yield Mutant("a wrong attribute", f"{what} without {key}", partial(_drop, place=place, key=key))
         value = helper.get_attribute_value(attribute)
         if attribute.type == AttributeProto.INT:
             others = [value + 1, value - 1, 1 - value]

@@ -101,7 +101,7 @@ def _make(model: onnx.ModelProto, constant: str, name: str, group: str, change: 
     if any(size < 2 for size in before.shape[:1]) and "axis" in name:
         return
     try:
-        after = np.ascontiguousarray(change(before.copy())).astype(before.dtype)
+        after = np.asarray(change(before.copy()), before.dtype, order="C")
     except IndexError:
         return  # an axis without two entries to swap
     if after.tobytes() != before.tobytes():
