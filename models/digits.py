@@ -96,6 +96,17 @@ class DigitsGenerator(nn.Module):
         return torch.tanh(F.pixel_shuffle(self.to_pixels(self.blocks(x)), 2))
 
 
+class ChannelsLastFlatten(nn.Module):
+    """Flatten `[batch, channels, h, w]` to `[batch, h * w * channels]`: a view of channels-last memory.
+
+    A plain Flatten would copy, and send the gradient back in a layout that slows all elementwise work.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `[batch, h * w * channels]`."""
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
 class DigitsDiscriminator(nn.Module):
     """A small convolutional discriminator without normalisation, with a projection of the class.
 
@@ -115,7 +126,7 @@ class DigitsDiscriminator(nn.Module):
             nn.LeakyReLU(0.2),
             nn.Conv2d(channels_7, channels_7, kernel_size=3, padding=1),
             nn.LeakyReLU(0.2),
-            nn.Flatten(),
+            ChannelsLastFlatten(),
             nn.Linear(channels_7 * 7 * 7, features),
             nn.LeakyReLU(0.2),
         )

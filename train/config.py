@@ -20,13 +20,15 @@ class TrainConfig:
         steps: updates of the generator; None where only `minutes` ends the run.
         minutes: wall-clock bound of the training; None for no bound.
         batch_size: real digits per step, over all processes together.
-        lr: Adam's learning rate at the start, for both networks.
-        hold: share of the run that keeps `lr`; after it, a half cosine takes it to 0. 1 keeps it constant.
+        lr: the discriminator's learning rate (Adam) at the start.
+        lr_ratio: the generator's learning rate over the discriminator's.
+        lr_end: share of the learning rates that a half cosine over the run ends with; 1 keeps them constant.
         beta1: Adam's first decay.
         beta2: Adam's second decay.
         ema: decay of the generator's averaged weights per step; 0 keeps the last weights.
         objective: `relativistic` (R3GAN, arXiv 2501.05441) or `bce` (the tutorial's).
         gamma: weight of the R1 and R2 gradient penalties; `relativistic` only.
+        estimate: the penalties' gradients are estimated from noise (arXiv 2501.08316), not exact.
         joint: real and generated digits pass D in one batch; separate batches are the tutorial's.
         shift: D sees both kinds of digits moved by up to so many pixels.
         bf16: autocast to bfloat16; None takes it where the processor has instructions for it.
@@ -39,12 +41,14 @@ class TrainConfig:
     minutes: float | None = None
     batch_size: int = 128
     lr: float = 1e-3
-    hold: float = 0.0
+    lr_ratio: float = 2.0
+    lr_end: float = 0.1
     beta1: float = 0.0
     beta2: float = 0.99
     ema: float = 0.999
     objective: Literal["relativistic", "bce"] = "relativistic"
     gamma: float = 1.0
+    estimate: bool = True
     joint: bool = True
     shift: int = 0
     bf16: bool | None = None
@@ -72,12 +76,19 @@ def _check(holds: bool, message: str) -> None:
 DEFAULTS: Final[dict[str, TrainConfig]] = {
     "digits": TrainConfig(),
     "tutorial": TrainConfig(
-        arch="tutorial", steps=1407, lr=2e-4, beta1=0.5, beta2=0.999, objective="bce", bf16=False
+        arch="tutorial",
+        steps=1407,
+        lr=2e-4,
+        beta1=0.5,
+        beta2=0.999,
+        objective="bce",
+        estimate=False,
+        bf16=False,
     ),
 }
 
 TUTORIAL_PRINTED: Final = replace(
-    DEFAULTS["tutorial"], lr=0.01, hold=1.0, beta1=0.9, beta2=0.999, ema=0.0, joint=False
+    DEFAULTS["tutorial"], lr=0.01, lr_end=1.0, beta1=0.9, beta2=0.999, ema=0.0, joint=False
 )
 """The tutorial's own setting: Adam as it comes, lr 0.01, real and generated digits in separate batches."""
 

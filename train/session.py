@@ -19,6 +19,7 @@ from train.data import Dataset, load_dataset
 from train.device import choose_device, has_fast_bf16
 from train.distributed import WorkerError, World, join_world
 from train.loop import DivergedError, InterruptedRunError, train
+from train.memory import keep_freed_memory
 from train.progress import Display
 from train.quality import make_quality
 from train.run_folder import Provenance, RunFolder
@@ -58,6 +59,7 @@ def run(request: Request) -> Path | None:
         MnistSampleError: the request makes no sense or the work failed; the message tells how to go on.
     """
     warnings.filterwarnings("ignore", module=r"torch(\.|$)")
+    keep_freed_memory()
     saved = read_saved(request.resume / "resume.pt") if request.resume else None
     device = choose_device(request.settings.get("device") or (saved["facts"]["device"] if saved else None))
     config = resolve_config(request, saved, device)

@@ -109,22 +109,25 @@ def _make_adam(module: nn.Module, config: TrainConfig, device: torch.device) -> 
 
 def set_rates(state: State, config: TrainConfig, fraction: float) -> None:
     """Set the learning rate and the average's weight for the next step; `fraction` of the run is done."""
-    rate = config.lr * rate_factor(fraction, config.hold)
-    for optimizer in (state.optimizer_g, state.optimizer_d):
-        for group in optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)
-            else:
-                group["lr"] = rate
+    rate = config.lr * rate_factor(fraction, config.lr_end)
+    set_rate(state.optimizer_d, rate)
+    set_rate(state.optimizer_g, rate * config.lr_ratio)
     # The first steps' weights are worth little: the average begins short and grows to its full length.
     state.ema_weight.fill_(max(1 - config.ema, 9 / (state.step + 10)) if config.ema else 1.0)
 
 
-def rate_factor(fraction: float, hold: float) -> float:
-    """Return the share of the full learning rate: 1 up to `hold`, then a half cosine to 0."""
-    if fraction <= hold:
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (fraction - hold) / (1 - hold)))
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set an optimizer's learning rate, where a captured CUDA graph reads it if there is one."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def rate_factor(fraction: float, end: float) -> float:
+    """Return the share of the full learning rate: a half cosine from 1 to `end`."""
+    return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * fraction))
 
 
 def is_finite(state: State) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +11,11 @@ from torch.nn import functional as F
 
 from train.config import TrainConfig
 from train.distributed import World
-from train.objectives import Losses, bce_d, bce_g, relativistic_d, relativistic_g
+from train.objectives import NOISE_SCALE, Losses, bce_d, bce_g, relativistic_d, relativistic_g
 from train.state import State
 
-PAPER = -1.0
+PAPER: Final = -1.0
+SIDE: Final = 28
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class DeviceData:
 
 def train_step(state: State, data: DeviceData, config: TrainConfig, world: World) -> None:
     """Take one step. Nothing here waits for the device or depends on a value that the host computes."""
-    real, labels, latent, offsets = draw_batch(state, data, config, world)
+    real, labels, latent, noise, offsets = draw_batch(state, data, config, world)
     autocast = torch.autocast(real.device.type, torch.bfloat16, enabled=bool(config.bf16))
     with autocast:
         # Generated once: D learns to tell these digits, then G learns through the same ones.
@@ -41,7 +43,7 @@ def train_step(state: State, data: DeviceData, config: TrainConfig, world: World
     state.discriminator.requires_grad_(True)
     with autocast:
         if config.objective == "relativistic":
-            d = relativistic_d(state.discriminator, real, fake.detach(), labels, config.gamma)
+            d, on_real = relativistic_d(state.discriminator, real, fake.detach(), labels, config.gamma, noise)
         else:
             d = bce_d(state.discriminator, real, fake.detach(), config.joint)
     update(state.discriminator, state.optimizer_d, d, config, world)
@@ -49,7 +51,7 @@ def train_step(state: State, data: DeviceData, config: TrainConfig, world: World
     state.discriminator.requires_grad_(False)
     with autocast:
         if config.objective == "relativistic":
-            g = relativistic_g(state.discriminator, real, fake, labels)
+            g = relativistic_g(state.discriminator, on_real, fake, labels)
         else:
             g = bce_g(state.discriminator, real, fake, config.joint)
     update(state.generator, state.optimizer_g, g, config, world)
@@ -61,20 +63,28 @@ def train_step(state: State, data: DeviceData, config: TrainConfig, world: World
 
 def draw_batch(
     state: State, data: DeviceData, config: TrainConfig, world: World
-) -> tuple[Tensor, list[Tensor], Tensor, Tensor]:
+) -> tuple[Tensor, list[Tensor], Tensor, Tensor | None, Tensor]:
     """Draw a global batch and return this process's part of it.
 
     Returns:
         Real images float32 `[n, 1, 28, 28]` in [-1, 1]; their labels, int64 `[n]`, or no element where
-        unconditional; latents float32 `[n, latent_dim]`; and how far D's view moves, int64 `[2]`.
+        unconditional; latents float32 `[n, latent_dim]`; noise float32 `[2 n, 1, 28, 28]` for the gradient
+        penalties, or None where they are exact; and how far D's view moves, int64 `[2]`.
     """
     device, random = data.images.device, state.random
     chosen = torch.randint(len(data.images), (config.batch_size,), device=device, generator=random)
     latent = torch.randn(config.batch_size, state.model.latent_dim, device=device, generator=random)
+    noise = draw_noise(config, device, random, world) if config.estimate else None
     offsets = torch.randint(2 * config.shift + 1, (2,), device=device, generator=random)
     chosen, latent = world.part(chosen), world.part(latent)
     real = data.images[chosen].float() / 127.5 - 1
-    return real, [] if data.labels is None else [data.labels[chosen]], latent, offsets
+    return real, [] if data.labels is None else [data.labels[chosen]], latent, noise, offsets
+
+
+def draw_noise(config: TrainConfig, device: torch.device, random: torch.Generator, world: World) -> Tensor:
+    """Draw the penalties' noise for a global batch of both kinds of digits; return this process's part."""
+    noise = torch.randn(config.batch_size, 2, 1, SIDE, SIDE, device=device, generator=random)
+    return world.part(noise).transpose(0, 1).flatten(0, 1) * NOISE_SCALE
 
 
 def move_view(images: Tensor, offsets: Tensor, shift: int) -> Tensor:
