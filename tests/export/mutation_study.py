@@ -38,7 +38,8 @@ NO_DEFECT = "no defect"
 UNCAUGHT = "UNCAUGHT"
 TITLE = """# Which check finds which defect
 
-Written by `python -m tests.export.mutation_study GEN_PT GEN_ONNX`, which explains the terms. Each cell counts mutants.
+Written by `python -m tests.export.mutation_study GEN_PT GEN_ONNX`, which explains the terms.
+Each cell counts mutants.
 """
 
 
