@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -36,15 +36,14 @@ def make_context() -> ForkServerContext:
     return context
 
 
-def start_together(
-    size: int, work: Callable[..., None], arguments: Callable[[int], tuple[Any, ...]]
-) -> list[int | None]:
-    """Run `work(rank, size, port, *arguments(rank))` in `size` processes; return their exit codes."""
+def start_together(work: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> list[int | None]:
+    """Run `work(rank, size, port, *arguments[rank])`, one process for each tuple; return their exit codes."""
     with socket.socket() as finder:
         finder.bind(("127.0.0.1", 0))
         port = finder.getsockname()[1]
     children = [
-        make_context().Process(target=work, args=(rank, size, port, *arguments(rank))) for rank in range(size)
+        make_context().Process(target=work, args=(rank, len(arguments), port, *own))
+        for rank, own in enumerate(arguments)
     ]
     for child in children:
         child.start()
@@ -58,11 +57,11 @@ def run_and_die(data: Path, folder: Path, settings: dict[str, Any], how: str, co
     """Begin or go on with a run that is saved after each step; die while it writes its `count`th file."""
     torch.set_num_threads(1)
     if how == "half a file":
-        os.fsync = _at_call(count, _write_half)  # type: ignore[assignment]
+        os.fsync = _at_call(count, _write_half)
     elif how == "before the renaming":
-        Path.replace = _at_call(count, _die, Path.replace)  # type: ignore[method-assign,assignment]
+        Path.replace = _at_call(count, _die, Path.replace)  # type: ignore[method-assign]
     elif how == "after the renaming":
-        Path.replace = _at_call(count, _rename_and_die, Path.replace)  # type: ignore[method-assign,assignment]
+        Path.replace = _at_call(count, _rename_and_die, Path.replace)  # type: ignore[method-assign]
     if (folder / "resume.pt").exists():
         run(Request(resume=folder, save_every_seconds=0))
     else:

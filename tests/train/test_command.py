@@ -104,7 +104,7 @@ def test_minutes_alone_set_no_bound_of_steps(data: Path, tmp_path: Path) -> None
 
 def test_a_folders_name_is_not_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train.session, "RUNS", tmp_path)
-    monkeypatch.setattr(train.session.time, "strftime", lambda _form: "now")
+    monkeypatch.setattr("train.session.time.strftime", lambda _form: "now")
     name_folder().mkdir()
     name_folder().mkdir()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["now", "now-2"]

@@ -152,7 +152,7 @@ def test_mnist_never_falls_back(offline: None) -> None:
 
 
 def test_auto_falls_back_with_a_warning_and_a_mark(offline: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = {}
+    drawn: dict[str, object] = {}
 
     class Sampler:
         def __init__(self, provider: str) -> None:

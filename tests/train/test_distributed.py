@@ -18,20 +18,19 @@ from train.session import Request
 def train_together(folder: Path, size: int, request: Request, accident: str | None = None) -> list[str]:
     """Train with `size` processes; return what each said at its end."""
     results = [folder / f"ended-{rank}" for rank in range(size)]
-    start_together(size, work_together, lambda rank: (request, accident, results[rank]))
+    start_together(work_together, [(request, accident, result) for result in results])
     return [result.read_text() if result.exists() else "died" for result in results]
 
 
 @pytest.mark.parametrize("arch", ["digits", "tutorial"])
-def test_gradients_equal_a_single_processs(arch: str, tmp_path: Path) -> None:
+def test_gradients_equal_those_of_a_single_process(arch: str, tmp_path: Path) -> None:
     """With 2 and 3 processes, and a batch of 14 that 3 do not divide."""
     found = []
     for size in (1, 2, 3):
         result = tmp_path / f"{size}.pt"
-        assert (
-            start_together(size, save_gradients, lambda _rank, result=result: (arch, 14, result))
-            == [0] * size
-        )
+        arguments = (arch, 14, result)
+        exit_codes = start_together(save_gradients, [arguments] * size)
+        assert exit_codes == [0] * size
         found.append(torch.load(result, weights_only=True))
     for several in found[1:]:
         assert several.keys() == found[0].keys()

@@ -31,6 +31,9 @@ WAITING = {
 class ForbidWaiting(TorchDispatchMode):
     """Fail at an operator that would wait for a GPU."""
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         assert func.overloadpacket not in WAITING, f"{func} waits for the device"
         return func(*args, **(kwargs or {}))

@@ -51,7 +51,7 @@ def test_a_signal_saves_and_the_rest_gives_the_same_bits(
 
 
 def test_the_tutorials_run_goes_on_too(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"arch": "tutorial", "steps": 4}
+    settings: dict[str, Any] = {"arch": "tutorial", "steps": 4}
     begin(data, tmp_path / "whole", **settings)
     with monkeypatch.context() as patch:
         strike(patch, 2, send(signal.SIGINT))
@@ -75,7 +75,7 @@ def test_a_run_under_bfloat16_goes_on_to_the_same_bits(
 
 def test_kills_one_after_another_change_nothing(data: Path, tmp_path: Path) -> None:
     """SIGKILL at random moments, and at each moment of a checkpoint's writing; then the run is finished."""
-    settings = {"arch": "tutorial", "steps": 40}
+    settings: dict[str, Any] = {"arch": "tutorial", "steps": 40}
     begin(data, tmp_path / "whole", **settings)
     folder = tmp_path / "run"
     moments = random.Random()
