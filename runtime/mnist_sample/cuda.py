@@ -10,9 +10,8 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 INSTALL: Final = 'pip install "mnist-sample[cuda]" (from a checkout: pip install ".[cuda]")'
 _NVIDIA_PCI_VENDOR: Final = "0x10de"
@@ -23,8 +22,7 @@ _MISSING_LIBRARY: Final = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """Why CUDA does not work.
 
     Attributes:

@@ -11,7 +11,7 @@ import math
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mnist_sample import contract
 from mnist_sample.onnxschema import FLOAT, INT64, UINT8
@@ -32,16 +32,14 @@ class GraphError(ValueError):
     """The graph is not one that the sampler runs."""
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What a graph takes for each sample: values held, and multiplications made."""
 
     elements: int
     multiplies: int
 
 
-@dataclass(frozen=True)
-class _Tensor:
+class _Tensor(NamedTuple):
     """A tensor's element type and shape; `ints` holds the values of a small constant."""
 
     kind: int
@@ -279,8 +277,7 @@ def _transpose(node: _Node) -> _Tensor:
     return _Tensor(x.kind, tuple(x.dims[axis] for axis in order))
 
 
-@dataclass(frozen=True)
-class _Rule:
+class _Rule(NamedTuple):
     """How an operator's output follows from its inputs, and the attributes it may carry."""
 
     shape: Callable[[_Node], _Tensor]

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 
-from mnist_sample.png import encode_png
+from mnist_sample.png import FAST, encode_png
 
 Chunk = tuple[str, list[str], bytes, int, list[dict[str, str]]]
 """Folder, file names, pixels of all pictures, width in pixels, and text of each."""
@@ -39,7 +39,7 @@ def write_chunk(chunk: Chunk) -> None:
     folder, names, pixels, width, texts = chunk
     size = width * width
     for at, (name, text) in enumerate(zip(names, texts, strict=True)):
-        content = encode_png(pixels[at * size : (at + 1) * size], width, text)
+        content = encode_png(pixels[at * size : (at + 1) * size], width, text, FAST)
         descriptor = os.open(
             f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666
         )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, NamedTuple, cast
 
 import onnxruntime
 from numpy.typing import NDArray
@@ -34,8 +33,7 @@ _CUDA_OPTIONS: Final = {
 }
 
 
-@dataclass(frozen=True)
-class OpenSession:
+class OpenSession(NamedTuple):
     """A session and where it really runs.
 
     Attributes:

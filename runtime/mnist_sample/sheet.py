@@ -8,17 +8,17 @@ from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
 
 from mnist_sample import contract
 from mnist_sample.errors import UsageError
 from mnist_sample.job import Job
+from mnist_sample.png import SMALL, encode_png
 from mnist_sample.sampler import Samples
 
 _ONE_ROW: Final = 16
 """Up to so many digits stand in one row, as they are written."""
 _MAX_PIXELS: Final = 80_000_000
-"""Below the size at which Pillow itself warns of a decompression bomb on opening."""
+"""Below the size at which Pillow warns of a decompression bomb on opening."""
 
 
 def choose_columns(n: int, columns: int | None) -> int:
@@ -64,9 +64,5 @@ def write_sheet(
     names = [job.name_class(label) for label in labels.tolist()]
     separator = "" if all(len(name) <= 1 for name in names) else ","
     facts = {**job.facts(), "index": str(job.start), "n": str(job.n), "digit": separator.join(names)}
-    info = PngImagePlugin.PngInfo()
-    for key, value in facts.items():
-        info.add_itxt(key, value) if not value.isascii() else info.add_text(key, value)
-    Image.fromarray(enlarge(arrange(images, choose_columns(job.n, columns)), scale)).save(
-        file, "PNG", pnginfo=info
-    )
+    pixels = enlarge(arrange(images, choose_columns(job.n, columns)), scale)
+    file.write(encode_png(pixels.tobytes(), pixels.shape[1], facts, SMALL))

@@ -26,7 +26,7 @@ def main(accident: str, arguments: list[str]) -> None:
     """Run the command line with the accident arranged."""
     if os.environ.get("WORKERS"):
         mock.patch("mnist_sample.folder._PROCESSES_FROM", 1).start()
-        mock.patch("mnist_sample.folder.count_cpus", lambda: 2).start()
+        mock.patch("mnist_sample.folder.count_cpus", return_value=2).start()
     if accident == "full":
         resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
     run_graph, runs = session.run_graph, 0

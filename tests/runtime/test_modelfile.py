@@ -159,7 +159,7 @@ def _grow(model: ModelProto) -> None:
         model.graph.node.append(
             helper.make_node(
                 "Conv",
-                ["conv_7" if at == 0 else f"grown_{at - 1}", "conv_14_w"],
+                ["maps_14" if at == 0 else f"grown_{at - 1}", "conv_14_w"],
                 [f"grown_{at}"],
                 pads=[64] * 4,
             )

@@ -1,0 +1,68 @@
+"""Runs things in turn, round after round, so that a busy machine is busy for all of them alike."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MNIST_SAMPLE = [str(Path(sys.executable).with_name("mnist-sample"))]
+"""The command as it was installed, with its start-up."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a piece of work took: seconds on the clock, seconds of all CPUs, and bytes at its peak."""
+
+    wall: float
+    cpu: float
+    peak: int = 0
+
+
+def run_here(work: Callable[[], object]) -> Usage:
+    """Run `work` in this process."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Usage(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def run_process(command: Sequence[str]) -> Usage:
+    """Run a command, which must succeed, with its children; its peak is that of the largest process."""
+    begun = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - begun
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise SystemExit(f"exit code {process.returncode} from {' '.join(command)}")
+    return Usage(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
+
+
+def take_turns(cases: Mapping[str, Callable[[], Usage]], rounds: int) -> dict[str, list[Usage]]:
+    """Run all cases once to warm up, then all of them in turn, `rounds` times."""
+    for case in cases.values():
+        case()
+    usages: dict[str, list[Usage]] = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, case in cases.items():
+            usages[name].append(case())
+    return usages
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def describe(values: Sequence[float], digits: int = 3) -> str:
+    """Return the median and, in brackets, the lowest and highest value."""
+    return f"{median(values):,.{digits}f} [{min(values):,.{digits}f} to {max(values):,.{digits}f}]"
+
+
+def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """Return the ratio of each round."""
+    return [a / b for a, b in zip(above, below, strict=True)]
