@@ -29,7 +29,8 @@ class TrainConfig:
         objective: `relativistic` (R3GAN, arXiv 2501.05441) or `bce` (the tutorial's).
         gamma: weight of the R1 and R2 gradient penalties; `relativistic` only.
         estimate: the penalties' gradients are estimated from noise (arXiv 2501.08316), not exact.
-        joint: real and generated digits pass D in one batch; separate batches are the tutorial's.
+        joint: real and generated digits pass D in one batch, and D judges for G in evaluation mode; in the
+            tutorial they pass it in separate batches, and its BatchNorm hides which is which.
         shift: D sees both kinds of digits moved by up to so many pixels.
         bf16: autocast to bfloat16; None takes it where the processor has instructions for it.
         seed: decides initial weights, batches and latents.
@@ -37,12 +38,12 @@ class TrainConfig:
     """
 
     arch: str = "digits"
-    steps: int | None = 6000
+    steps: int | None = 12_000
     minutes: float | None = None
     batch_size: int = 128
-    lr: float = 1e-3
-    lr_ratio: float = 2.0
-    lr_end: float = 0.1
+    lr: float = 2e-3
+    lr_ratio: float = 1.0
+    lr_end: float = 0.0
     beta1: float = 0.0
     beta2: float = 0.99
     ema: float = 0.999

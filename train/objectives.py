@@ -108,21 +108,16 @@ def bce_d(judge: Judge, real: Tensor, fake: Tensor, joint: bool) -> Losses:
     `joint` sends both kinds through D in one batch. The tutorial's D ends in BatchNorm, which gives every
     batch's logits the same mean: two separate batches cannot be told apart by it.
     """
-    on_real, on_fake = _judge_both(judge, real, fake, joint)
+    if joint:
+        on_real, on_fake = judge(torch.cat([real, fake])).flatten().chunk(2)
+    else:
+        on_real, on_fake = judge(real).flatten(), judge(fake).flatten()
     real_real, fake_fake = F.softplus(-on_real).sum(), F.softplus(on_fake).sum()
     loss = (real_real + fake_fake) / 2
     return Losses(loss, torch.zeros_like(loss.detach()), torch.stack([real_real, fake_fake]).detach())
 
 
-def bce_g(judge: Judge, real: Tensor, fake: Tensor, joint: bool) -> Losses:
+def bce_g(judge: Judge, fake: Tensor) -> Losses:
     """G's step of the tutorial: D is to take generated digits for real."""
-    on_fake = _judge_both(judge, real, fake, joint)[1] if joint else judge(fake).flatten()
-    loss = F.softplus(-on_fake).sum()
+    loss = F.softplus(-judge(fake).flatten()).sum()
     return Losses(loss, torch.zeros_like(loss.detach()), loss.detach()[None])
-
-
-def _judge_both(judge: Judge, real: Tensor, fake: Tensor, joint: bool) -> tuple[Tensor, Tensor]:
-    if not joint:
-        return judge(real).flatten(), judge(fake).flatten()
-    on_real, on_fake = judge(torch.cat([real, fake])).flatten().chunk(2)
-    return on_real, on_fake

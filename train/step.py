@@ -40,7 +40,7 @@ def train_step(state: State, data: DeviceData, config: TrainConfig, world: World
         fake = state.generator(latent, *labels).float()
     real, fake = move_view(real, offsets, config.shift), move_view(fake, offsets, config.shift)
 
-    state.discriminator.requires_grad_(True)
+    state.discriminator.train().requires_grad_(True)
     with autocast:
         if config.objective == "relativistic":
             d, on_real = relativistic_d(state.discriminator, real, fake.detach(), labels, config.gamma, noise)
@@ -48,12 +48,12 @@ def train_step(state: State, data: DeviceData, config: TrainConfig, world: World
             d = bce_d(state.discriminator, real, fake.detach(), config.joint)
     update(state.discriminator, state.optimizer_d, d, config, world)
 
-    state.discriminator.requires_grad_(False)
+    state.discriminator.train(not config.joint).requires_grad_(False)
     with autocast:
         if config.objective == "relativistic":
             g = relativistic_g(state.discriminator, on_real, fake, labels)
         else:
-            g = bce_g(state.discriminator, real, fake, config.joint)
+            g = bce_g(state.discriminator, fake)
     update(state.generator, state.optimizer_g, g, config, world)
 
     update_average(state)
