@@ -20,7 +20,7 @@ from mnist_sample.session import ProviderChoice, ProviderName, open_session, run
 
 MAX_BATCH: Final = 65_536
 MAX_THREADS: Final = 1024
-_CPU_BATCH: Final = 128
+_CPU_BATCH: Final = 256
 _CUDA_BATCH: Final = 1024
 _MAX_BATCH_ELEMENTS: Final = 2**25
 """Values held for one batch: a wide generator gets smaller batches, 128 MiB at most."""
@@ -110,7 +110,8 @@ class Sampler:
         # Measured on two cores of an AMD EPYC with the digits generator of 0.41 M parameters, CPU time per
         # image where two threads run one session: 29 to 31 us for batches of 32 to 256, 37 us for 512, where
         # a batch no longer fits the caches. A session with two threads inside takes 45 to 61 us: they wait
-        # for each other at the end of each operator. tests/benchmarks/sampler_throughput.py measures again.
+        # for each other at the end of each operator. The largest of the good sizes has the least work in Python
+        # around it. tests/benchmarks/sampler_throughput.py measures again.
         usual = _CUDA_BATCH if self.provider == "cuda" else _CPU_BATCH
         return max(1, min(usual, _MAX_BATCH_ELEMENTS // self.model.cost.elements))
 
