@@ -110,8 +110,8 @@ class Sampler:
         # Measured on two cores of an AMD EPYC with the digits generator of 0.41 M parameters, CPU time per
         # image where two threads run one session: 29 to 31 us for batches of 32 to 256, 37 us for 512, where
         # a batch no longer fits the caches. A session with two threads inside takes 45 to 61 us: they wait
-        # for each other at the end of each operator. The largest of the good sizes has the least work in Python
-        # around it. tests/benchmarks/sampler_throughput.py measures again.
+        # for each other at the end of each operator. The largest of the good sizes has the least work in
+        # Python around it. tests/benchmarks/sampler_throughput.py measures again.
         usual = _CUDA_BATCH if self.provider == "cuda" else _CPU_BATCH
         return max(1, min(usual, _MAX_BATCH_ELEMENTS // self.model.cost.elements))
 
