@@ -109,9 +109,9 @@ class TutorialDiscriminator(nn.Module):
     What had to change for the printed code to run: the constructor's argument is `hidden_channels`, where
     the printed call says `hidden_dim`.
 
-    The head ends in `BatchNorm1d(1)`. It gives the logits of every batch the same mean and spread, so real
-    and generated digits are told apart only when they pass through it in one batch; the tutorial's loop
-    sends them in two. See `train.objectives`.
+    The head ends in `BatchNorm1d(1)`. It gives the logits of every batch the same mean and spread, and since
+    the tutorial's loop sends real and generated digits in two batches, D cannot tell one from the other.
+    `still_head` is the remedy that leaves the layers as they are.
     """
 
     def __init__(self, hidden_channels: int = 32) -> None:
@@ -124,6 +124,10 @@ class TutorialDiscriminator(nn.Module):
             nn.Linear(hidden_channels * 4, 1, bias=False),
             nn.BatchNorm1d(1),
         )
+
+    def still_head(self) -> None:
+        """Let the head's BatchNorm keep its first statistics, mean 0 and variance 1: a scale and a shift."""
+        self.out[1].eval()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images `[batch, 1, 28, 28]` in [-1, 1] to logits `[batch, 1]`, positive for real."""

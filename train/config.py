@@ -29,8 +29,8 @@ class TrainConfig:
         objective: `relativistic` (R3GAN, arXiv 2501.05441) or `bce` (the tutorial's).
         gamma: weight of the R1 and R2 gradient penalties; `relativistic` only.
         estimate: the penalties' gradients are estimated from noise (arXiv 2501.08316), not exact.
-        joint: real and generated digits pass D in one batch, and D judges for G in evaluation mode; in the
-            tutorial they pass it in separate batches, and its BatchNorm hides which is which.
+        still_head: the BatchNorm that ends the tutorial's D keeps its first statistics, so that it is a
+            scale and a shift; as printed, it gives real and generated digits the same mean.
         shift: D sees both kinds of digits moved by up to so many pixels.
         bf16: autocast to bfloat16; None takes it where the processor has instructions for it.
         seed: decides initial weights, batches and latents.
@@ -50,7 +50,7 @@ class TrainConfig:
     objective: Literal["relativistic", "bce"] = "relativistic"
     gamma: float = 1.0
     estimate: bool = True
-    joint: bool = True
+    still_head: bool = False
     shift: int = 0
     bf16: bool | None = None
     seed: int = 0
@@ -83,15 +83,16 @@ DEFAULTS: Final[dict[str, TrainConfig]] = {
         beta1=0.5,
         beta2=0.999,
         objective="bce",
+        still_head=True,
         estimate=False,
         bf16=False,
     ),
 }
 
 TUTORIAL_PRINTED: Final = replace(
-    DEFAULTS["tutorial"], lr=0.01, lr_end=1.0, beta1=0.9, beta2=0.999, ema=0.0, joint=False
+    DEFAULTS["tutorial"], lr=0.01, lr_end=1.0, beta1=0.9, beta2=0.999, ema=0.0, still_head=False
 )
-"""The tutorial's own setting: Adam as it comes, lr 0.01, real and generated digits in separate batches."""
+"""The tutorial's own setting: Adam as it comes, lr 0.01, a BatchNorm on D's logits."""
 
 
 def make_config(arch: str, given: Mapping[str, Any]) -> TrainConfig:

@@ -102,17 +102,9 @@ def _relative_curves(on_real: Tensor, on_fake: Tensor) -> Tensor:
     )
 
 
-def bce_d(judge: Judge, real: Tensor, fake: Tensor, joint: bool) -> Losses:
-    """D's step of the tutorial: binary cross-entropy, real 1, generated 0.
-
-    `joint` sends both kinds through D in one batch. The tutorial's D ends in BatchNorm, which gives every
-    batch's logits the same mean: two separate batches cannot be told apart by it.
-    """
-    if joint:
-        on_real, on_fake = judge(torch.cat([real, fake])).flatten().chunk(2)
-    else:
-        on_real, on_fake = judge(real).flatten(), judge(fake).flatten()
-    real_real, fake_fake = F.softplus(-on_real).sum(), F.softplus(on_fake).sum()
+def bce_d(judge: Judge, real: Tensor, fake: Tensor) -> Losses:
+    """D's step of the tutorial: binary cross-entropy, real 1, generated 0, each kind in its own batch."""
+    real_real, fake_fake = F.softplus(-judge(real).flatten()).sum(), F.softplus(judge(fake).flatten()).sum()
     loss = (real_real + fake_fake) / 2
     return Losses(loss, torch.zeros_like(loss.detach()), torch.stack([real_real, fake_fake]).detach())
 

@@ -40,15 +40,15 @@ def train_step(state: State, data: DeviceData, config: TrainConfig, world: World
         fake = state.generator(latent, *labels).float()
     real, fake = move_view(real, offsets, config.shift), move_view(fake, offsets, config.shift)
 
-    state.discriminator.train().requires_grad_(True)
+    state.discriminator.requires_grad_(True)
     with autocast:
         if config.objective == "relativistic":
             d, on_real = relativistic_d(state.discriminator, real, fake.detach(), labels, config.gamma, noise)
         else:
-            d = bce_d(state.discriminator, real, fake.detach(), config.joint)
+            d = bce_d(state.discriminator, real, fake.detach())
     update(state.discriminator, state.optimizer_d, d, config, world)
 
-    state.discriminator.train(not config.joint).requires_grad_(False)
+    state.discriminator.requires_grad_(False)
     with autocast:
         if config.objective == "relativistic":
             g = relativistic_g(state.discriminator, on_real, fake, labels)

@@ -90,8 +90,8 @@ def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_tutorials_printed_setting_is_reached_by_its_rate() -> None:
     assert make_config("tutorial", {"lr": 0.01}) == TUTORIAL_PRINTED
-    assert not TUTORIAL_PRINTED.joint
-    assert make_config("tutorial", {"lr": 0.005}).joint
+    assert not TUTORIAL_PRINTED.still_head
+    assert make_config("tutorial", {"lr": 0.005}).still_head
 
 
 def test_minutes_alone_set_no_bound_of_steps(data: Path, tmp_path: Path) -> None:
