@@ -1,0 +1,112 @@
+"""Does a step captured as a CUDA graph train as the plain one does, and how much faster?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import torch
+
+from tests.gpu.context import Context
+from tests.gpu.report import Report
+from tests.train.idx_files import make_images
+from train.capture import WARM_UP_STEPS, CapturedStep
+from train.config import DEFAULTS
+from train.device import has_fast_bf16
+from train.distributed import World
+from train.state import State, make_state, set_rates
+from train.step import DeviceData, train_step
+
+CLASSES: Final = 10
+IMAGES: Final = 6000
+STEPS: Final = WARM_UP_STEPS + 10
+TIMED: Final = {"cuda": 500, "cpu": 5}
+BATCHES: Final = (128, 512, 2048)
+NOISE: Final = 3.0
+"""How much further off than another plain run, which may add up in another order, a captured one may be."""
+FLOOR: Final = 0.01
+"""What share of the way that the weights went is no difference, where two plain runs are equal to the bit."""
+
+TakeStep = Callable[[], None]
+
+
+def compare_steps(context: Context, report: Report) -> None:
+    """Train the same steps captured and plain, compare the weights, and time both."""
+    if context.device == "cuda":
+        check_weights(report)
+    for batch in BATCHES:
+        for captured in (False, True) if context.device == "cuda" else (False,):
+            time_steps(context.device, report, batch, captured)
+        if context.device == "cpu":
+            return
+
+
+def check_weights(report: Report) -> None:
+    """Compare the generator's weights after the same steps."""
+    begun, plain, again, captured = (
+        flatten(walk(captured, steps))
+        for captured, steps in ((False, 0), (False, STEPS), (False, STEPS), (True, STEPS))
+    )
+    way, noise, apart = (
+        float((one - two).abs().mean()) for one, two in ((plain, begun), (plain, again), (plain, captured))
+    )
+    report.check(
+        f"captured and plain, {STEPS} steps",
+        apart <= max(NOISE * noise, FLOOR * way),
+        f"weights moved by {way:.1e}; two plain runs are {noise:.1e} apart, a captured one {apart:.1e}",
+        way=way,
+        noise=noise,
+        apart=apart,
+    )
+
+
+def walk(captured: bool, steps: int) -> State:
+    """Return the state after so many steps from the start."""
+    state, take_step, config = prepare("cuda", DEFAULTS["digits"].batch_size, captured)
+    for step in range(steps):
+        set_rates(state, config, step / steps)
+        take_step()
+        state.step += 1
+    torch.cuda.synchronize()
+    return state
+
+
+def flatten(state: State) -> torch.Tensor:
+    """Return the generator's weights as one vector."""
+    return torch.cat([weight.detach().flatten() for weight in state.generator.parameters()])
+
+
+def prepare(device_name: str, batch: int, captured: bool) -> tuple[State, TakeStep, Any]:
+    """Return a new state, what takes a step of it, and its settings."""
+    device, world = torch.device(device_name), World()
+    config = replace(DEFAULTS["digits"], bf16=has_fast_bf16(device), device=device_name, batch_size=batch)
+    images = torch.from_numpy(make_images(IMAGES)).unsqueeze(1).to(device)
+    data = DeviceData(images, torch.arange(IMAGES, device=device) % CLASSES)
+    state = make_state(config, CLASSES, device, world)
+
+    def take_step() -> None:
+        train_step(state, data, config, world)
+
+    return state, CapturedStep(take_step, state.random) if captured else take_step, config
+
+
+def time_steps(device: str, report: Report, batch: int, captured: bool) -> None:
+    """Report milliseconds per step."""
+    state, take_step, config = prepare(device, batch, captured)
+    set_rates(state, config, 0.0)
+    for _ in range(WARM_UP_STEPS + 1):
+        take_step()
+    steps = TIMED[device]
+    float(state.sums.sum())  # waits for the device
+    begun = time.perf_counter()
+    for _ in range(steps):
+        take_step()
+    float(state.sums.sum())
+    seconds = (time.perf_counter() - begun) / steps
+    report.measure(
+        f"{'captured' if captured else 'plain'} step, batch {batch}",
+        f"{1000 * seconds:.3f} ms, {batch / seconds:,.0f} images/s",
+        milliseconds=1000 * seconds,
+    )

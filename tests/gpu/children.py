@@ -1,0 +1,49 @@
+"""Commands and functions in processes of their own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import mnist_sample
+
+ROOT: Final = Path(__file__).parents[2]
+SAMPLE: Final = [sys.executable, "-m", "mnist_sample"]
+TRAIN: Final = [sys.executable, "-m", "train"]
+
+
+def environment(first_path: Path | None = None, **changes: str) -> dict[str, str]:
+    """Return this process's environment, in which children find the same packages, with changes.
+
+    Args:
+        first_path: a folder whose packages come before all others.
+        changes: variables to set.
+    """
+    paths = [first_path, ROOT, Path(mnist_sample.__file__).parents[1], os.environ.get("PYTHONPATH")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(str(path) for path in paths if path), **changes}
+
+
+def run_command(
+    command: list[str], variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, whatever its exit code, and catch what it says."""
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env=dict(variables or environment())
+    )
+
+
+def run_fresh(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return `function(*arguments)`, run in a process that has not touched a GPU yet."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def is_plain_failure(done: subprocess.CompletedProcess[str]) -> bool:
+    """Tell whether a command failed as it should: exit code 1 and one or two lines, no traceback."""
+    return done.returncode == 1 and 1 <= len(done.stderr.strip().splitlines()) <= 2

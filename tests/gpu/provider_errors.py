@@ -1,0 +1,65 @@
+"""Does the command name the cause where CUDA is hidden from it, and does `auto` go on with the CPU?"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import onnxruntime
+
+from mnist_sample.cuda import find_device_problem
+from tests.gpu.children import environment, is_plain_failure, run_command
+from tests.gpu.context import Context
+from tests.gpu.report import Report
+
+PRETEND: Final = [sys.executable, "-m", "tests.gpu.pretend"]
+
+
+def provoke_errors(context: Context, report: Report) -> None:
+    """Hide the GPU, the libraries and the CUDA build in turn."""
+    no_gpu = find_device_problem()
+    real = "gpu" if no_gpu else ""
+    note = " (as if there were a GPU)" if no_gpu else ""
+    expected = no_gpu.cause if no_gpu else "hides every GPU"
+    provoke(context, report, "GPU hidden", "", environment(CUDA_VISIBLE_DEVICES="-1"), expected)
+    provoke(
+        context, report, f"build for CPU only{note}", f"{real},cpu-build", environment(), "build for CPU only"
+    )
+    with tempfile.TemporaryDirectory(dir=Path(onnxruntime.__file__).parents[2]) as folder:
+        hidden = hide_libraries(Path(folder))
+        provoke(context, report, f"libraries hidden{note}", real, hidden, "is missing")
+
+
+def hide_libraries(folder: Path) -> dict[str, str]:
+    """Copy onnxruntime to where no NVIDIA packages lie beside it; return an environment with it."""
+    package = Path(onnxruntime.__file__).parent
+    # Links and not copies: the CUDA provider alone has hundreds of megabytes.
+    shutil.copytree(package, folder / package.name, copy_function=os.link)
+    variables = environment(folder)
+    variables.pop("LD_LIBRARY_PATH", None)
+    return variables
+
+
+def provoke(
+    context: Context, report: Report, what: str, pretence: str, variables: dict[str, str], expected: str
+) -> None:
+    """Run the command with `--provider cuda`, which must fail and say why, and `auto`, which must not."""
+    target = context.out / "hidden.png"
+    command = [*PRETEND, pretence, *(["--model", str(context.model)] if context.model else [])]
+    command += ["--n", "5", "--out", str(target)]
+    done = run_command([*command, "--provider", "cuda"], variables)
+    said = done.stderr.strip()
+    if done.returncode == 0:
+        report.skip(what, f"it could not be hidden: {said}")
+        return
+    holds = is_plain_failure(done) and expected in said and not target.exists()
+    report.check(f"{what}, --provider cuda", holds, said, exit_code=done.returncode)
+    done = run_command([*command, "--provider", "auto"], variables)
+    said = done.stderr.strip()
+    holds = done.returncode == 0 and "drawn on CPU" in said and expected in said
+    report.check(f"{what}, --provider auto", holds, said, exit_code=done.returncode)
+    target.unlink(missing_ok=True)
