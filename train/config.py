@@ -79,7 +79,8 @@ DEFAULTS: Final[dict[str, TrainConfig]] = {
     "tutorial": TrainConfig(
         arch="tutorial",
         steps=1407,
-        lr=2e-4,
+        lr=5e-4,
+        lr_end=0.1,
         beta1=0.5,
         beta2=0.999,
         objective="bce",

@@ -57,7 +57,7 @@ class Rung:
     trained_by: str = ""
 
 
-PLAIN: Final = {"objective": "bce", "estimate": False, "lr": 2e-4, "beta1": 0.5, "beta2": 0.999}
+PLAIN: Final = {"objective": "bce", "estimate": False, "lr": 5e-4, "lr_end": 0.1, "beta1": 0.5, "beta2": 0.999}
 PENALISED: Final = PLAIN | {"objective": "relativistic"}
 LADDER: Final = {
     "printed": Rung(
@@ -67,7 +67,7 @@ LADDER: Final = {
         train_mode=True,
     ),
     "works": Rung(
-        "settings that work: lr 2e-4 decaying, and no BatchNorm on the logits",
+        "settings that work: lr 5e-4 decaying, and no BatchNorm on the logits",
         {"arch": "tutorial"},
         weights="last",
         train_mode=True,

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from export.__main__ import DEFAULT_ATOL
 from export.checks.candidate import Array, Arrays, Candidate
 from export.checks.greyscale import round_to_grey
 from models import checkpoint as checkpoints
@@ -112,7 +113,7 @@ def main(source: Path, path: Path) -> None:
     """Print one row of the table for each engine that is installed."""
     checkpoint, sha256 = checkpoints.read(source)
     candidate = Candidate(
-        path.read_bytes(), checkpoint, sha256, checkpoint.build_generator(), 1e-5, "cpu", 0, 0
+        path.read_bytes(), checkpoint, sha256, checkpoint.build_generator(), DEFAULT_ATOL, "cpu", 0, 0
     )
     exported = Exported(source, path, ())
     exported.__dict__["candidate"] = replace(candidate)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import onnx
 
+from export.__main__ import DEFAULT_ATOL
 from export.checks import Candidate, Finding
 from export.run import Options, export
 from mnist_sample import contract
 from models import checkpoint as checkpoints
 from tests.models.checkpoints import make_checkpoint
 
-OPTIONS = Options(opset=contract.OPSET, atol=1e-5, provider="cpu")
+OPTIONS = Options(opset=contract.OPSET, atol=DEFAULT_ATOL, provider="cpu")
 
 
 @dataclass(frozen=True)
