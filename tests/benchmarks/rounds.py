@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,3 +68,11 @@ def describe(values: Sequence[float], digits: int = 3) -> str:
 def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
     """Return the ratio of each round."""
     return [a / b for a, b in zip(above, below, strict=True)]
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table in Markdown."""
+    print(f"| {' | '.join(headings)} |\n|{' --- |' * len(headings)}")
+    for row in rows:
+        print(f"| {' | '.join(row)} |")
+    print(flush=True)
