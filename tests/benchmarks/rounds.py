@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+Name = TypeVar("Name")
 MNIST_SAMPLE = [str(Path(sys.executable).with_name("mnist-sample"))]
 """The command as it was installed, with its start-up."""
 
@@ -45,11 +47,11 @@ def run_process(command: Sequence[str]) -> Usage:
     return Usage(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
-def take_turns(cases: Mapping[str, Callable[[], Usage]], rounds: int) -> dict[str, list[Usage]]:
+def take_turns(cases: Mapping[Name, Callable[[], Usage]], rounds: int) -> dict[Name, list[Usage]]:
     """Run all cases once to warm up, then all of them in turn, `rounds` times."""
     for case in cases.values():
         case()
-    usages: dict[str, list[Usage]] = {name: [] for name in cases}
+    usages: dict[Name, list[Usage]] = {name: [] for name in cases}
     for _ in range(rounds):
         for name, case in cases.items():
             usages[name].append(case())

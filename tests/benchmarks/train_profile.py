@@ -141,7 +141,7 @@ def repeat(work: Callable[[], object], times: int) -> None:
 
 
 def tell_penalties_apart(whole: Parts, plain: Parts) -> Parts:
-    """Split the drawing and D's update of `whole` into what `plain`, without penalties, takes and the rest."""
+    """Split the drawing and D's update of `whole` into those of `plain`, without penalties, and the rest."""
     penalties = sum(whole[part] - plain[part] for part in (DATA, D_UPDATE))
     return {
         DATA: plain[DATA],

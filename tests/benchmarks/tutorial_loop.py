@@ -1,4 +1,4 @@
-"""The tutorial's training loop as it is printed: DataLoader, float32, real and generated digits in two batches."""
+"""The tutorial's training loop as it is printed: DataLoader, float32, real and fake digits in two batches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEARNING_RATE: Final = 0.01
 
 
 class Digits(Dataset[tuple[Tensor, int]]):
-    """Does for each digit what torchvision's `MNIST` does: a Pillow picture, then the tutorial's transform."""
+    """Does for each digit as torchvision's `MNIST` does: a Pillow picture, then the tutorial's transform."""
 
     def __init__(self) -> None:
         self._images = make_images(BATCHES * BATCH_SIZE)

@@ -1,0 +1,165 @@
+"""Seconds of training until the digits are so many times as far from real ones as a fresh draw of real ones.
+
+    python -m tests.benchmarks.train_records [--seeds 3] [--device cpu|cuda] [--steps N] [--lr X]
+
+The figure is the Frechet distance of 10,000 digits of the averaged generator, divided by that of the real
+test digits. It is taken every so many steps, and the first time below a target counts. What the clock sees:
+every training step, with the capture of the CUDA graph where there is one. What it does not see: loading the
+data, building the networks, a few steps of another training that wake the libraries up, and the measuring.
+"""
+
+from __future__ import annotations
+
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Final, NamedTuple
+
+import torch
+import typer
+
+from mnist_sample.errors import MnistSampleError
+from tests.benchmarks.rounds import print_table
+from train.capture import prepare_step
+from train.config import TrainConfig, make_config
+from train.data import Dataset, load_dataset
+from train.device import choose_device, has_fast_bf16
+from train.distributed import World
+from train.loop import fraction_done
+from train.memory import keep_freed_memory
+from train.quality import Quality, make_quality
+from train.session import put_on_device
+from train.state import make_state, set_rates
+
+WARM_UP_STEPS: Final = 20
+MODULE: Final = "python -m tests.benchmarks.train_records"
+
+
+class Record(NamedTuple):
+    """When a training first fell below a target.
+
+    Attributes:
+        seconds: of training.
+        step: at which it was measured.
+    """
+
+    seconds: float
+    step: int
+
+
+def warm_up(data: Dataset, config: TrainConfig, device: torch.device) -> None:
+    """Take steps of a training that is then thrown away, so that no first use of a library is timed."""
+    state = make_state(config, len(data.class_names), device, World())
+    take_step = prepare_step(state, put_on_device(data, config, device), config, World())
+    for _ in range(WARM_UP_STEPS):
+        set_rates(state, config, 0.0)
+        take_step()
+        state.step += 1
+    wait_for(device)
+
+
+def wait_for(device: torch.device) -> None:
+    """Let the device end its work, so that the clock may be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def race(
+    data: Dataset,
+    config: TrainConfig,
+    device: torch.device,
+    quality: Quality,
+    targets: Sequence[float],
+    every: int,
+) -> dict[float, Record]:
+    """Train until all targets are met or the run is over; return when each one that was met was met."""
+    state = make_state(config, len(data.class_names), device, World())
+    take_step = prepare_step(state, put_on_device(data, config, device), config, World())
+    records: dict[float, Record] = {}
+    while fraction_done(state, config) < 1 and len(records) < len(targets):
+        began = time.perf_counter()
+        for _ in range(every):
+            set_rates(state, config, fraction_done(state, config))
+            take_step()
+            state.step += 1
+            if fraction_done(state, config) >= 1:
+                break
+        wait_for(device)
+        state.seconds += time.perf_counter() - began
+        figures = quality(state)
+        ratio = figures["frechet"] / figures["frechet_real"]
+        for target in targets:
+            if ratio < target:
+                records.setdefault(target, Record(state.seconds, state.step))
+        print(
+            f"seed {config.seed}, step {state.step}, {state.seconds:.1f} s: {ratio:.2f} times the real",
+            file=sys.stderr,
+            flush=True,
+        )
+    return records
+
+
+def describe_records(records: Sequence[Record]) -> tuple[str, str]:
+    """Return mean and standard deviation of the seconds, and the mean step; a dash where there are none."""
+    if not records:
+        return "-", "-"
+    seconds = [record.seconds for record in records]
+    spread = f" ± {statistics.stdev(seconds):.1f}" if len(seconds) > 1 else ""
+    return f"{statistics.mean(seconds):.1f}{spread}", f"{statistics.mean(r.step for r in records):,.0f}"
+
+
+def describe_machine(device: torch.device) -> str:
+    """Return what the training runs on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} CPU threads, bfloat16 instructions: {has_fast_bf16(device)}"
+
+
+def main(
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings, of seeds from 0 up.")] = 3,
+    device: Annotated[str, typer.Option(help="auto, cuda or cpu.")] = "auto",
+    data: Annotated[str, typer.Option(help="Where MNIST is: auto or its folder.")] = "auto",
+    steps: Annotated[int | None, typer.Option(min=1, help="Length of the schedule.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=2, help="Digits per step.")] = None,
+    lr: Annotated[float | None, typer.Option(help="D's learning rate at the start.")] = None,
+    lr_ratio: Annotated[float | None, typer.Option(help="G's learning rate over D's.")] = None,
+    ema: Annotated[float | None, typer.Option(help="Decay of the averaged weights.")] = None,
+    target: Annotated[
+        list[float] | None, typer.Option(help="Times the real digits' distance; repeat it. [3, 1.5, 1]")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Steps between two measurements.")] = 100,
+) -> None:
+    """Race to each target and print the records as a table in Markdown."""
+    keep_freed_memory()
+    place = choose_device(device)
+    given = {"steps": steps, "batch_size": batch_size, "lr": lr, "lr_ratio": lr_ratio, "ema": ema}
+    config = make_config("digits", given | {"device": place.type})
+    config = replace(config, bf16=has_fast_bf16(place))
+    digits = load_dataset(data, lambda warning: print(warning, file=sys.stderr))
+    if digits.kind == "folder":
+        raise MnistSampleError(f"{digits.name} is not MNIST: there is nothing to compare its digits with")
+    quality = make_quality(digits)
+    targets = target or [3.0, 1.5, 1.0]
+    warm_up(digits, config, place)
+    runs = [race(digits, replace(config, seed=seed), place, quality, targets, every) for seed in range(seeds)]
+    command = f"`{MODULE} {shlex.join(sys.argv[1:])}`".replace(" `", "`")
+    print(f"{describe_machine(place)}; {digits.name}; {config.steps} steps; measured every {every} steps\n")
+    rows = []
+    for goal in targets:
+        met = [run[goal] for run in runs if goal in run]
+        seconds, step = describe_records(met)
+        rows.append([f"{goal:g}", seconds, step, f"{len(met)} of {seeds}", command])
+    print_table(
+        ["times the real digits' distance", "seconds, mean ± sd", "step", "seeds that got there", "command"],
+        rows,
+    )
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except MnistSampleError as error:
+        sys.exit(f"error: {error}")
