@@ -31,4 +31,4 @@ def count_operations(work: Callable[[], object]) -> int:
     """Return the multiplications and additions of the matrix products and convolutions in `work`."""
     with FlopCounterMode(display=False) as counter:
         work()
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())

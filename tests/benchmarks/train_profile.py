@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any, Final
 
 import torch
@@ -218,7 +218,7 @@ def main(
         if bf16:
             cases["bfloat16 matrix rate"] = multiply_matrices(torch.bfloat16)
         names = list(cases)
-        cases |= {f"timeline {index}": (lambda t=t: t.run(steps)) for index, t in enumerate(timelines)}
+        cases |= {f"timeline {index}": partial(t.run, steps) for index, t in enumerate(timelines)}
         usages = take_turns(cases, rounds)
     # The first parts are those of the warm-up.
     print(f"{CPUS} CPUs, {rounds} rounds of {steps} steps, batch size {batch_size}; median [range]\n")

@@ -24,7 +24,9 @@ class Digits(Dataset[tuple[Tensor, int]]):
 
     def __init__(self) -> None:
         self._images = make_images(BATCHES * BATCH_SIZE)
-        self._transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
+        self._transform = transforms.Compose(  # type: ignore[no-untyped-call]
+            [transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))]  # type: ignore[no-untyped-call]
+        )
 
     def __len__(self) -> int:
         return len(self._images)
