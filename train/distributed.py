@@ -166,10 +166,10 @@ class SharedBatchNorm(_BatchNorm):
 
 
 def share_batch_norm(module: nn.Module, world: World) -> nn.Module:
-    """Replace every BatchNorm inside `module`; in a world of one, change nothing."""
+    """Replace every BatchNorm in training mode inside `module`; in a world of one, change nothing."""
     if world.size > 1:
         for name, child in module.named_children():
-            if isinstance(child, _BatchNorm):
+            if isinstance(child, _BatchNorm) and child.training:
                 setattr(module, name, SharedBatchNorm(child, world))
             else:
                 share_batch_norm(child, world)

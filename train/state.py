@@ -76,12 +76,12 @@ def make_state(config: TrainConfig, classes: int, device: torch.device, world: W
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         generator, discriminator = architecture.generator(model), architecture.discriminator(model)
-    generator, discriminator = (
-        share_batch_norm(m.to(device, memory_format=torch.channels_last).train(), world)  # type: ignore[call-overload]
-        for m in (generator, discriminator)
-    )
     if config.still_head:
         discriminator.still_head()  # type: ignore[operator]
+    generator, discriminator = (
+        share_batch_norm(m.to(device, memory_format=torch.channels_last), world)  # type: ignore[call-overload]
+        for m in (generator, discriminator)
+    )
     average = architecture.generator(model).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average.load_state_dict(generator.state_dict())
     return State(

@@ -16,7 +16,7 @@ from train.capture import prepare_step
 from train.session import Request, run
 from train.state import State
 
-TINY: dict[str, Any] = {"batch_size": 6, "steps": 6, "device": "cpu", "bf16": False}
+TINY: dict[str, Any] = {"batch_size": 6, "steps": 6, "lr": 2e-4, "device": "cpu", "bf16": False}
 
 Accident = Callable[[State], None]
 
