@@ -59,6 +59,7 @@ def run_part(part: Part, context: Context, seconds: float) -> list[Line]:
             lines.append(Line("the rest", "FAILS", f"the process ended with {process.exitcode}"))
     finally:
         _end(process.pid)
+        process.kill()  # it may not have got as far as to lead a group of its own
         process.join()
     if problem := part.find_problem(context):
         lines.append(Line("all this on CUDA", "not run", problem))
