@@ -57,7 +57,14 @@ class Rung:
     trained_by: str = ""
 
 
-PLAIN: Final = {"objective": "bce", "estimate": False, "lr": 5e-4, "lr_end": 0.1, "beta1": 0.5, "beta2": 0.999}
+PLAIN: Final = {
+    "objective": "bce",
+    "estimate": False,
+    "lr": 5e-4,
+    "lr_end": 0.1,
+    "beta1": 0.5,
+    "beta2": 0.999,
+}
 PENALISED: Final = PLAIN | {"objective": "relativistic"}
 LADDER: Final = {
     "printed": Rung(
