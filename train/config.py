@@ -38,7 +38,7 @@ class TrainConfig:
     """
 
     arch: str = "digits"
-    steps: int | None = 12_000
+    steps: int | None = 10_000
     minutes: float | None = None
     batch_size: int = 128
     lr: float = 2e-3
