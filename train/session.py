@@ -100,9 +100,10 @@ def resolve_config(request: Request, saved: dict[str, Any] | None, device: torch
         UsageError: a value makes no sense.
         ResumeError: a value given differs from the saved run's.
     """
-    given = {**request.settings, "device": device.type}
+    given = dict(request.settings)
+    given.pop("device", None)
     if saved is None:
-        config = make_config(given.pop("arch", None) or "digits", given)
+        config = make_config(given.pop("arch", None) or "digits", {**given, "device": device.type})
         return replace(config, bf16=has_fast_bf16(device)) if config.bf16 is None else config
     if request.out is not None:
         raise UsageError("--out and --resume exclude each other: a resumed run stays in its folder")
@@ -114,7 +115,7 @@ def resolve_config(request: Request, saved: dict[str, Any] | None, device: torch
                 "leave it out, or begin a new run"
             )
     try:
-        return TrainConfig(**settings)
+        return TrainConfig(**{**settings, "device": device.type})
     except TypeError as error:
         raise ResumeError("the run is of another version of this program; begin a new run") from error
 
@@ -139,7 +140,7 @@ def put_on_device(data: Dataset, config: TrainConfig, device: torch.device) -> D
 def resume(
     state: State, saved: dict[str, Any], folder: RunFolder, world: World, say: Callable[[str], None]
 ) -> None:
-    """Put a new state and folder where the saved run stood.
+    """Put a new state and folder where the saved run stood, on the same kind of device or another.
 
     Raises:
         ResumeError: the data or the networks are others.
@@ -150,7 +151,14 @@ def resume(
             f"the data differ: the run began with {facts['data']} (SHA-256 {facts['data_sha256'][:12]}...), "
             f"{here.source} holds {here.data} ({here.data_sha256[:12]}...)"
         )
-    restore_state(state, saved)
+    same_device = facts["device"] == here.config.device
+    restore_state(state, saved, same_device)
+    if not same_device:
+        state.random.manual_seed((here.config.seed + state.step) % 2**63)
+        say(
+            f"Note: device: {here.config.device} now, {facts['device']} before. Its random numbers are "
+            "others, so the weights will not be those of an uninterrupted run."
+        )
     if world.is_writer:
         folder.reopen(state.step)
     else:

@@ -19,7 +19,7 @@ from models.untrusted import MAX_FILE_BYTES, UntrustedFileError, load_plain
 from train.config import TrainConfig
 from train.distributed import World, share_batch_norm
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 FACTS: Final = {"settings", "source", "data", "data_sha256", "device", "threads", "processes"}
 """What the facts in a `resume.pt` tell at least."""
 METRICS: Final = ("d_loss", "g_loss", "penalty", "loss_real_real", "loss_fake_fake", "loss_fake_real")
@@ -182,8 +182,8 @@ def read_saved(path: Path) -> dict[str, Any]:
     return saved
 
 
-def restore_state(state: State, saved: dict[str, Any]) -> None:
-    """Put `state` where the saved run stood.
+def restore_state(state: State, saved: dict[str, Any], same_device: bool = True) -> None:
+    """Put `state` where the saved run stood, but for the randomness of another kind of device.
 
     Raises:
         ResumeError: the saved values do not fit the networks.
@@ -193,7 +193,8 @@ def restore_state(state: State, saved: dict[str, Any]) -> None:
             getattr(state, name).load_state_dict(saved[name])
         for name in _OPTIMIZERS:
             _restore_optimizer(getattr(state, name), saved[name])
-        state.random.set_state(saved["random"])
+        if same_device:
+            state.random.set_state(saved["random"])
         state.sums.copy_(saved["sums"])
         for name in _COUNTERS:
             setattr(state, name, saved[name])
@@ -202,11 +203,11 @@ def restore_state(state: State, saved: dict[str, Any]) -> None:
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Load an optimizer's state but keep its rates: on a GPU they are the tensors that a graph reads."""
-    rates = [group["lr"] for group in optimizer.param_groups]
+    """Load an optimizer's state but keep what suits the device: on a GPU, the rates that a graph reads."""
+    kept = [{name: group[name] for name in ("lr", "capturable")} for group in optimizer.param_groups]
     optimizer.load_state_dict(saved)
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
+    for group, own in zip(optimizer.param_groups, kept, strict=True):
+        group.update(own)
 
 
 def average_weights(state: State) -> dict[str, Tensor]:

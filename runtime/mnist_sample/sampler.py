@@ -20,15 +20,20 @@ from mnist_sample.session import ProviderChoice, ProviderName, open_session, run
 
 MAX_BATCH: Final = 65_536
 MAX_THREADS: Final = 1024
-_CPU_BATCH: Final = 256
+_CPU_BATCH: Final = 64
 _CUDA_BATCH: Final = 1024
+_DRAWN_TOGETHER: Final = 1024
+_BATCHES_TOGETHER: Final = 16
+"""A thread draws the latents of so many samples, in so many batches at most, before it runs the first: the
+table of normal quantiles and the graph's weights push each other out of the cache, so that each change
+between them costs."""
 _MAX_BATCH_ELEMENTS: Final = 2**25
 """Values held for one batch: a wide generator gets smaller batches, 128 MiB at most."""
 _ROW_MULTIPLE: Final = 8
 """Batches are filled up to a multiple of this, so that a lone sample takes the kernels that many take: matrix
 products of one row may round differently."""
-_BATCHES_AHEAD: Final = 2
-"""Finished or running batches per thread: enough to keep threads busy while the caller writes."""
+_TASKS_AHEAD: Final = 2
+"""Finished or running tasks per thread: enough to keep threads busy while the caller writes."""
 MAX_TRUNCATION: Final = 2.0
 
 
@@ -108,10 +113,11 @@ class Sampler:
 
     def _best_batch_size(self) -> int:
         # Measured on two cores of an AMD EPYC with the digits generator of 0.41 M parameters, CPU time per
-        # image where two threads run one session: 29 to 31 us for batches of 32 to 256, 37 us for 512, where
-        # a batch no longer fits the caches. A session with two threads inside takes 45 to 61 us: they wait
-        # for each other at the end of each operator. The largest of the good sizes has the least work in
-        # Python around it. tests/benchmarks/sampler_throughput.py measures again.
+        # image where two threads run one session (median of 10): 28.5 us for batches of 32, 29.2 for 64, 30.3
+        # for 128, 31 for 256, and drawing as much as 1,024 samples at once 29.2 with latents and writing,
+        # 32.7 where each batch draws its own. A session with two threads inside takes 38 to 48 us: they
+        # wait for each other at the end of each operator. tests/benchmarks/sampler_throughput.py measures
+        # again.
         usual = _CUDA_BATCH if self.provider == "cuda" else _CPU_BATCH
         return max(1, min(usual, _MAX_BATCH_ELEMENTS // self.model.cost.elements))
 
@@ -179,17 +185,19 @@ class Sampler:
     ) -> Generator[Samples]:
         """Do what `stream` does, with classes from `source`; arguments are not checked again."""
         stop = MAX_INDEX if n is None else start + n
-        firsts: Iterable[int] = range(start, stop, self.batch_size)
+        together = self.batch_size * max(1, min(_BATCHES_TOGETHER, _DRAWN_TOGETHER // self.batch_size))
 
-        def make(first: int) -> Samples:
-            count = min(self.batch_size, stop - first)
+        def make(first: int) -> list[Samples]:
+            count = min(together, stop - first)
             latents = draw_latents(seed, first, count, self.model.latent_dim)
             if truncation != 1.0:
                 latents *= np.float32(truncation)
-            return self.decode(latents, source(first, count))
+            labels = source(first, count)
+            cuts = [slice(at, at + self.batch_size) for at in range(0, count, self.batch_size)]
+            return [self.decode(latents[cut], labels[cut]) for cut in cuts]
 
-        alone = stop - start <= self.batch_size
-        return _map_ahead(make, firsts, 1 if alone else self.threads)
+        threads = 1 if stop - start <= together else self.threads
+        return _map_ahead(make, range(start, stop, together), threads)
 
     def decode(self, latents: NDArray[np.float32], labels: NDArray[np.int64]) -> Samples:
         """Turn latents into pictures, as one batch.
@@ -216,12 +224,15 @@ def _pad(rows: NDArray[Any], padding: int) -> NDArray[Any]:
     return np.concatenate([rows, np.zeros((padding, *rows.shape[1:]), dtype=rows.dtype)])
 
 
-def _map_ahead(make: Callable[[int], Samples], firsts: Iterable[int], threads: int) -> Generator[Samples]:
-    """Yield `make(first)` for each first in order, some ahead on threads; closing it ends the threads."""
+def _map_ahead(
+    make: Callable[[int], list[Samples]], firsts: Iterable[int], threads: int
+) -> Generator[Samples]:
+    """Yield what `make` lists for each first in order, some ahead on threads; closing it ends the threads."""
     if threads == 1:
-        yield from map(make, firsts)
+        for first in firsts:
+            yield from make(first)
         return
-    # Here, since a single batch, the most common request, needs no threads and not this import.
+    # Here, since a few digits, the most common request, need no threads and not this import.
     from collections import deque
     from concurrent.futures import ThreadPoolExecutor
 
@@ -229,12 +240,12 @@ def _map_ahead(make: Callable[[int], Samples], firsts: Iterable[int], threads: i
     pool = ThreadPoolExecutor(threads, thread_name_prefix="mnist-sample")
     try:
         ahead = deque(
-            pool.submit(make, first) for first in itertools.islice(remaining, threads * _BATCHES_AHEAD)
+            pool.submit(make, first) for first in itertools.islice(remaining, threads * _TASKS_AHEAD)
         )
         while ahead:
-            batch = ahead.popleft().result()
+            batches = ahead.popleft().result()
             for first in itertools.islice(remaining, 1):
                 ahead.append(pool.submit(make, first))
-            yield batch
+            yield from batches
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

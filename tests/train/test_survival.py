@@ -224,6 +224,23 @@ def test_other_settings_are_refused_with_both_named(
         go_on(finished, **{name: value})
 
 
+def test_a_run_from_another_kind_of_device_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        strike(patch, 3, send(signal.SIGTERM))
+        with pytest.raises(InterruptedRunError):
+            begin(data, folder)
+    saved = torch.load(folder / "resume.pt", weights_only=True)
+    saved["facts"]["device"] = saved["facts"]["settings"]["device"] = "cuda"
+    saved["random"] = torch.zeros(16, dtype=torch.uint8)  # the size of a CUDA generator's state
+    torch.save(saved, folder / "resume.pt")
+    go_on(folder, device="cpu")
+    assert "device: cpu now, cuda before" in "".join(capsys.readouterr())
+    assert checkpoint.read(folder / "gen.pt")[0].training["steps"] == 6
+
+
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "foreign"])
 def test_a_damaged_checkpoint_is_refused_in_one_line(damage: str, finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
