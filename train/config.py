@@ -45,7 +45,7 @@ class TrainConfig:
     lr_ratio: float = 1.0
     lr_end: float = 0.0
     beta1: float = 0.0
-    beta2: float = 0.999
+    beta2: float = 0.99
     ema: float = 0.999
     objective: Literal["relativistic", "bce"] = "relativistic"
     gamma: float = 1.0
