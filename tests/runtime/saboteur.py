@@ -39,6 +39,8 @@ def main(accident: str, arguments: list[str]) -> None:
             os.kill(os.getpid(), SIGNALS[accident])
         return run_graph(*passed)
 
+    # Else all batches would be drawn before the first is written, and nothing would stand half-written.
+    mock.patch("mnist_sample.sampler._BATCHES_TOGETHER", 1).start()
     mock.patch("mnist_sample.sampler.run_graph", run).start()
     sys.argv = ["mnist-sample", *arguments]
     cli.main()
