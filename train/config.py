@@ -26,6 +26,7 @@ class TrainConfig:
         beta1: Adam's first decay.
         beta2: Adam's second decay.
         ema: decay of the generator's averaged weights per step; 0 keeps the last weights.
+        clip: gradients are scaled down to so many times their norm's running mean; 0 leaves them alone.
         objective: `relativistic` (R3GAN, arXiv 2501.05441) or `bce` (the tutorial's).
         gamma: weight of the R1 and R2 gradient penalties; `relativistic` only.
         estimate: the penalties' gradients are estimated from noise (arXiv 2501.08316), not exact.
@@ -47,6 +48,7 @@ class TrainConfig:
     beta1: float = 0.0
     beta2: float = 0.99
     ema: float = 0.999
+    clip: float = 2.0
     objective: Literal["relativistic", "bce"] = "relativistic"
     gamma: float = 1.0
     estimate: bool = True
@@ -84,6 +86,7 @@ DEFAULTS: Final[dict[str, TrainConfig]] = {
         beta1=0.5,
         beta2=0.999,
         objective="bce",
+        clip=0.0,
         still_head=True,
         estimate=False,
         bf16=False,

@@ -41,6 +41,8 @@ class State:
         optimizer_g: Adam of the generator.
         optimizer_d: Adam of the discriminator.
         random: the only source of randomness, on the device, in the same state in every process.
+        norm_g: float32 scalar on the device: running mean of the norm of the generator's gradients.
+        norm_d: the same for the discriminator.
         ema_weight: float32 scalar on the device: what the average takes of the next weights.
         sums: float32 `[len(METRICS)]` on the device: this process's losses since the last log.
         summed: how many steps `sums` covers.
@@ -56,6 +58,8 @@ class State:
     optimizer_g: torch.optim.Optimizer
     optimizer_d: torch.optim.Optimizer
     random: torch.Generator
+    norm_g: Tensor
+    norm_d: Tensor
     ema_weight: Tensor
     sums: Tensor
     summed: int = 0
@@ -66,6 +70,7 @@ class State:
 
 _MODULES: Final = ("generator", "discriminator", "average")
 _OPTIMIZERS: Final = ("optimizer_g", "optimizer_d")
+_RUNNING: Final = ("sums", "norm_g", "norm_d")
 _COUNTERS: Final = ("summed", "sheets", "step", "seconds")
 
 
@@ -92,6 +97,8 @@ def make_state(config: TrainConfig, classes: int, device: torch.device, world: W
         optimizer_g=_make_adam(generator, config, device),
         optimizer_d=_make_adam(discriminator, config, device),
         random=torch.Generator(device).manual_seed(config.seed),
+        norm_g=torch.zeros((), device=device),
+        norm_d=torch.zeros((), device=device),
         ema_weight=torch.zeros((), device=device),
         sums=torch.zeros(len(METRICS), device=device),
     )
@@ -154,8 +161,7 @@ def save_state(state: State, facts: dict[str, Any], path: Path) -> None:
             "facts": facts,
             **{name: getattr(state, name).state_dict() for name in (*_MODULES, *_OPTIMIZERS)},
             "random": state.random.get_state(),
-            "sums": state.sums,
-            **{name: getattr(state, name) for name in _COUNTERS},
+            **{name: getattr(state, name) for name in (*_RUNNING, *_COUNTERS)},
         },
         buffer,
     )
@@ -195,7 +201,8 @@ def restore_state(state: State, saved: dict[str, Any], same_device: bool = True)
             _restore_optimizer(getattr(state, name), saved[name])
         if same_device:
             state.random.set_state(saved["random"])
-        state.sums.copy_(saved["sums"])
+        for name in _RUNNING:
+            getattr(state, name).copy_(saved[name])
         for name in _COUNTERS:
             setattr(state, name, saved[name])
     except (KeyError, RuntimeError, TypeError, ValueError) as error:

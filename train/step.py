@@ -16,6 +16,8 @@ from train.state import State
 
 PAPER: Final = -1.0
 SIDE: Final = 28
+NORM_STEP: Final = 0.02
+"""How far the running mean of a gradient's norm moves in one step."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def train_step(state: State, data: DeviceData, config: TrainConfig, world: World
             d, on_real = relativistic_d(state.discriminator, real, fake.detach(), labels, config.gamma, noise)
         else:
             d = bce_d(state.discriminator, real, fake.detach())
-    update(state.discriminator, state.optimizer_d, d, config, world)
+    update(state.discriminator, state.optimizer_d, d, state.norm_d, config, world)
 
     state.discriminator.requires_grad_(False)
     with autocast:
@@ -54,7 +56,7 @@ def train_step(state: State, data: DeviceData, config: TrainConfig, world: World
             g = relativistic_g(state.discriminator, on_real, fake, labels)
         else:
             g = bce_g(state.discriminator, fake)
-    update(state.generator, state.optimizer_g, g, config, world)
+    update(state.generator, state.optimizer_g, g, state.norm_g, config, world)
 
     update_average(state)
     losses = torch.stack([d.loss.detach(), g.loss.detach(), d.penalty])
@@ -97,13 +99,33 @@ def move_view(images: Tensor, offsets: Tensor, shift: int) -> Tensor:
 
 
 def update(
-    module: nn.Module, optimizer: torch.optim.Optimizer, losses: Losses, config: TrainConfig, world: World
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    losses: Losses,
+    norm: Tensor,
+    config: TrainConfig,
+    world: World,
 ) -> None:
-    """Take the optimizer's step down the global batch's mean loss."""
+    """Take the optimizer's step down the global batch's mean loss; `norm` follows that of the gradients."""
     optimizer.zero_grad()
     (losses.loss / config.batch_size).backward()
     world.sum_gradients(module)
+    if config.clip:
+        clip_gradients([p.grad for p in module.parameters() if p.grad is not None], norm, config.clip)
     optimizer.step()
+
+
+@torch.no_grad()
+def clip_gradients(gradients: list[Tensor], norm: Tensor, clip: float) -> None:
+    """Scale the gradients down to `clip` times the running mean of their norm, and move the mean on.
+
+    Near the end of the game gradients are small, and Adam, whose memory they fill, would answer one large
+    one with a leap from which D takes a thousand steps to come back. Nothing here waits for the device.
+    """
+    total = torch.nn.utils.get_total_norm(gradients)
+    taken = torch.where(norm > 0, torch.minimum(total, clip * norm), total)
+    torch._foreach_mul_(gradients, taken / total.clamp_min(torch.finfo(total.dtype).tiny))
+    norm.copy_(torch.where(norm > 0, norm.lerp(taken, NORM_STEP), taken))
 
 
 @torch.no_grad()

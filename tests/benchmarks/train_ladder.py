@@ -64,6 +64,7 @@ PLAIN: Final = {
     "lr_end": 0.1,
     "beta1": 0.5,
     "beta2": 0.999,
+    "clip": 0.0,
 }
 PENALISED: Final = PLAIN | {"objective": "relativistic"}
 LADDER: Final = {
@@ -84,8 +85,9 @@ LADDER: Final = {
     "layers": Rung("the `digits` pair: dense G, D without normalisation", PLAIN, labelled=False),
     "objective": Rung("relativistic loss with R1 and R2", PENALISED, labelled=False),
     "conditioning": Rung("class-conditional G and D", PENALISED),
-    "rates": Rung("lr 2e-3 that falls to 0, Adam's betas 0 and 0.99", {"estimate": False}),
-    "estimate": Rung("penalties estimated from noise: the shipped settings, but for the length"),
+    "rates": Rung("lr 2e-3 that falls to 0, Adam's betas 0 and 0.99", {"estimate": False, "clip": 0.0}),
+    "estimate": Rung("penalties estimated from noise", {"clip": 0.0}),
+    "clip": Rung("gradients clipped at twice their usual norm: the default settings, but for the length"),
     "memory": Rung("tried from there and left out: Adam's second beta 0.999", {"beta2": 0.999}),
     "slow": Rung("tried and left out: lr 1e-3", {"lr": 1e-3}),
     "ratio": Rung("tried and left out: G's rate twice D's", {"lr_ratio": 2.0}),

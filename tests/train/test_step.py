@@ -15,7 +15,7 @@ from train.capture import WARM_UP_STEPS, CapturedStep, prepare_step
 from train.config import DEFAULTS, TUTORIAL_PRINTED, TrainConfig
 from train.distributed import World
 from train.state import State, make_state, restore_state, set_rates
-from train.step import DeviceData
+from train.step import DeviceData, clip_gradients
 
 CPU = torch.device("cpu")
 WAITING = {
@@ -121,8 +121,19 @@ def test_a_resumed_optimizer_keeps_the_tensors_that_a_graph_reads() -> None:
     names = ("generator", "discriminator", "average", "optimizer_g", "optimizer_d")
     saved: dict[str, Any] = {name: getattr(state, name).state_dict() for name in names}
     saved |= {"random": state.random.get_state(), "sums": state.sums}
+    saved |= {"norm_g": state.norm_g, "norm_d": state.norm_d}
     saved |= {"summed": 0, "sheets": 0, "step": 3, "seconds": 1.0}
     restore_state(state, saved)
     assert state.optimizer_g.param_groups[0]["lr"] is rate
     set_rates(state, config, 1.0)
     assert float(rate) == pytest.approx(config.lr * config.lr_ratio * config.lr_end)
+
+
+def test_a_sudden_gradient_is_cut_to_its_usual_size_and_a_usual_one_is_left_alone() -> None:
+    norm = torch.zeros(())
+    for scale in (1.0, 1.5, 100.0):
+        gradients = [torch.full((3,), scale), torch.full((1,), scale)]
+        clip_gradients(gradients, norm, clip=2.0)
+        length = float(torch.cat(gradients).norm())
+        assert length == pytest.approx(2 * min(scale, 2 * 1.01), rel=1e-5)
+    assert 2 < float(norm) < 2.2
