@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
+from mnist_sample.contract import IMAGE_SIZE
 from mnist_sample.errors import UsageError
 
 MAX_BATCH_SIZE: Final = 65_536
+SAVE_EVERY_SECONDS: Final = 30.0
+"""How often a running training is saved."""
+Objective = Literal["relativistic", "bce"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class TrainConfig:
     beta2: float = 0.99
     ema: float = 0.999
     clip: float = 2.0
-    objective: Literal["relativistic", "bce"] = "relativistic"
+    objective: Objective = "relativistic"
     gamma: float = 1.0
     estimate: bool = True
     still_head: bool = False
@@ -65,6 +69,12 @@ class TrainConfig:
         _check(0 < self.lr < float("inf"), "--lr must be greater than 0")
         _check(0 <= self.seed < 2**63, "--seed must be from 0 to 2**63 - 1")
         _check(self.steps is not None or self.minutes is not None, "--steps or --minutes must end the run")
+        _check(self.objective in get_args(Objective), f"unknown objective {self.objective!r}")
+        shares = (self.beta1, self.beta2, self.ema)
+        _check(0 <= self.lr_end <= 1 and all(0 <= share < 1 for share in shares), "a share is out of range")
+        weights = (self.lr_ratio, self.clip, self.gamma)
+        _check(all(0 <= weight < float("inf") for weight in weights), "a weight is out of range")
+        _check(0 <= self.shift < IMAGE_SIZE, f"shift must be from 0 to {IMAGE_SIZE - 1}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
@@ -116,3 +126,18 @@ def make_config(arch: str, given: Mapping[str, Any]) -> TrainConfig:
     if "minutes" in chosen and "steps" not in chosen:
         chosen["steps"] = None
     return replace(defaults, **chosen)
+
+
+def read_config(saved: Mapping[str, Any]) -> TrainConfig:
+    """Return the settings that `TrainConfig.as_dict` gave, from a file that anybody may have written.
+
+    Raises:
+        UsageError: a setting is missing, unknown, of another type, or out of range.
+    """
+    kinds = get_type_hints(TrainConfig)
+    _check(saved.keys() == kinds.keys(), "settings are missing or unknown")
+    for name, kind in kinds.items():
+        plain = str if get_origin(kind) is Literal else kind
+        _check(isinstance(saved[name], plain), f"{name} is {saved[name]!r}")
+    _check(saved["arch"] in DEFAULTS, f"unknown architecture {saved['arch']!r}")
+    return TrainConfig(**saved)

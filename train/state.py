@@ -20,8 +20,17 @@ from train.config import TrainConfig
 from train.distributed import World, share_batch_norm
 
 FORMAT_VERSION: Final = 2
-FACTS: Final = {"settings", "source", "data", "data_sha256", "device", "threads", "processes"}
+FACTS: Final[dict[str, type]] = {
+    "settings": dict,
+    "source": str,
+    "data": str,
+    "data_sha256": str,
+    "device": str,
+    "threads": int,
+    "processes": int,
+}
 """What the facts in a `resume.pt` tell at least."""
+MAX_COUNT: Final = 10**15
 METRICS: Final = ("d_loss", "g_loss", "penalty", "loss_real_real", "loss_fake_fake", "loss_fake_real")
 
 
@@ -183,9 +192,14 @@ def read_saved(path: Path) -> dict[str, Any]:
         ) from error
     except UntrustedFileError as error:
         raise ResumeError(f"cannot go on from {path}: {error}; or begin a new run") from error
-    if saved.get("format") != FORMAT_VERSION or not saved.get("facts", {}).keys() >= FACTS:
+    ours = _has(saved, {"format": int, "facts": dict}) and saved["format"] == FORMAT_VERSION
+    if not ours or not _has(saved["facts"], FACTS):
         raise ResumeError(f"{path} is of another version of this program; begin a new run")
     return saved
+
+
+def _has(values: dict[str, Any], kinds: dict[str, type]) -> bool:
+    return all(isinstance(values.get(name), kind) for name, kind in kinds.items())
 
 
 def restore_state(state: State, saved: dict[str, Any], same_device: bool = True) -> None:
@@ -198,23 +212,35 @@ def restore_state(state: State, saved: dict[str, Any], same_device: bool = True)
         for name in _MODULES:
             getattr(state, name).load_state_dict(saved[name])
         for name in _OPTIMIZERS:
-            _restore_optimizer(getattr(state, name), saved[name])
+            _restore_moments(getattr(state, name), saved[name]["state"])
         if same_device:
             state.random.set_state(saved["random"])
         for name in _RUNNING:
             getattr(state, name).copy_(saved[name])
         for name in _COUNTERS:
-            setattr(state, name, saved[name])
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            setattr(state, name, _check_count(saved[name], getattr(state, name)))
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ResumeError("resume.pt does not fit the networks of this version; begin a new run") from error
 
 
-def _restore_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
-    """Load an optimizer's state but keep what suits the device: on a GPU, the rates that a graph reads."""
-    kept = [{name: group[name] for name in ("lr", "capturable")} for group in optimizer.param_groups]
-    optimizer.load_state_dict(saved)
-    for group, own in zip(optimizer.param_groups, kept, strict=True):
-        group.update(own)
+def _restore_moments(optimizer: torch.optim.Optimizer, saved: dict[int, dict[str, Tensor]]) -> None:
+    """Restore what Adam remembers of each parameter; its rates are the run's settings.
+
+    Copied into tensors of the parameters' own shapes: Adam's kernel would write beyond smaller ones.
+    """
+    for group in optimizer.param_groups:
+        for parameter, moments in zip(group["params"], saved.values(), strict=True):
+            optimizer.state[parameter] = {
+                "step": torch.zeros((), device=parameter.device).copy_(moments["step"]),
+                "exp_avg": torch.zeros_like(parameter).copy_(moments["exp_avg"]),
+                "exp_avg_sq": torch.zeros_like(parameter).copy_(moments["exp_avg_sq"]),
+            }
+
+
+def _check_count(value: object, current: float) -> float:
+    if not isinstance(value, type(current)) or not 0 <= value < MAX_COUNT:
+        raise ValueError("not a count")
+    return value
 
 
 def average_weights(state: State) -> dict[str, Tensor]:

@@ -114,7 +114,8 @@ def test_each_call_of_a_captured_step_takes_one_step(fake_cuda: None) -> None:
 
 def test_a_resumed_optimizer_keeps_the_tensors_that_a_graph_reads() -> None:
     config = DEFAULTS["digits"]
-    state, _ = make(config)
+    state, data = make(config)
+    prepare_step(state, data, config, World())()
     rate = torch.tensor(1e-3)
     for optimizer in (state.optimizer_g, state.optimizer_d):
         optimizer.param_groups[0]["lr"] = rate

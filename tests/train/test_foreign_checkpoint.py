@@ -1,0 +1,79 @@
+"""A `resume.pt` from anybody is refused in one line, or goes on; it never reaches beyond its tensors."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from mnist_sample.errors import MnistSampleError
+from tests.train.running import go_on
+
+Edit = Callable[[dict[str, Any]], object]
+
+
+def put(value: object, *path: Any) -> Edit:
+    """Return an edit that replaces the value at a path of keys."""
+
+    def edit(saved: dict[str, Any]) -> None:
+        part = saved
+        for key in path[:-1]:
+            part = part[key]
+        part[path[-1]] = value
+
+    return edit
+
+
+EDITS: dict[str, Edit] = {
+    "facts are a list": put([1], "facts"),
+    "no facts": put(None, "facts"),
+    "a source that is no text": put(7, "facts", "source"),
+    "a digest that is no text": put(None, "facts", "data_sha256"),
+    "settings are a list": put([1], "facts", "settings"),
+    "an unknown setting": put(1, "facts", "settings", "colour"),
+    "a setting of another type": put("x", "facts", "settings", "batch_size"),
+    "half a digit per step": put(6.5, "facts", "settings", "batch_size"),
+    "a setting out of range": put(10**9, "facts", "settings", "shift"),
+    "a memory beyond 1": put(2.0, "facts", "settings", "beta2"),
+    "an unknown architecture": put("vast", "facts", "settings", "arch"),
+    "an unknown objective": put("none", "facts", "settings", "objective"),
+    "a step that is no number": put("x", "step"),
+    "a step before the first": put(-5, "step"),
+    "half a step": put(1.5, "step"),
+    "no seconds": put(float("nan"), "seconds"),
+    "no weights": put({}, "generator"),
+    "no moments": put({}, "optimizer_g"),
+    "moments of no parameter": put({}, "optimizer_g", "state"),
+    "moments that are too short": put(torch.zeros(3), "optimizer_g", "state", 0, "exp_avg"),
+    "moments that are no tensor": put(None, "optimizer_d", "state", 0, "exp_avg_sq"),
+    "no randomness": put(torch.zeros(3, dtype=torch.uint8), "random"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_what_cannot_be_gone_on_with_is_refused(edit: Edit, finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    saved = torch.load(folder / "resume.pt", weights_only=True)
+    saved["facts"]["settings"]["steps"] = 8  # so that two more steps would be taken
+    edit(saved)
+    torch.save(saved, folder / "resume.pt")
+    with pytest.raises(MnistSampleError, match="begin a new run") as refused:
+        go_on(folder)
+    assert "\n" not in str(refused.value)
+
+
+def test_moments_without_memory_of_their_own_are_copied(finished: Path, tmp_path: Path) -> None:
+    """One number that stands for all: Adam writes each of them."""
+    folder = shutil.copytree(finished, tmp_path / "run")
+    saved = torch.load(folder / "resume.pt", weights_only=True)
+    saved["facts"]["settings"]["steps"] = 8
+    moments = saved["optimizer_d"]["state"][0]
+    moments["exp_avg"] = torch.zeros(1).expand(moments["exp_avg"].shape)
+    torch.save(saved, folder / "resume.pt")
+    go_on(folder)
+    resumed = torch.load(folder / "resume.pt", weights_only=True)["optimizer_d"]["state"][0]["exp_avg"]
+    assert len(resumed.unique()) > 1
