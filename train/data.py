@@ -17,9 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mnist_sample.modelfile import BUNDLED
-from train.idx import DataError, find_idx, read_images, read_labels
+from train.idx import IMAGES_MAGIC, DataError, find_idx, read_images, read_labels
 
 Split = Literal["train", "t10k"]
+Kind = Literal["mnist", "bundled", "folder"]
 
 SOURCES: Final = ("auto", "mnist", "bundled")
 """What `--data` may name beside a folder."""
@@ -47,6 +48,7 @@ class Dataset:
         class_names: one per label index, the value that the labels file has for it; empty without labels.
         sha256: of shapes and values, lower-case hex: equal data have equal digests, however they are packed.
         kind: `mnist` for MNIST itself, wherever it lay; `bundled` for the stand-in; `folder` for all else.
+        source: what `--data` finds them by again: their folder, or `bundled`.
     """
 
     name: str
@@ -54,7 +56,8 @@ class Dataset:
     labels: npt.NDArray[np.int64] | None
     class_names: tuple[str, ...]
     sha256: str
-    kind: Literal["mnist", "bundled", "folder"]
+    kind: Kind
+    source: str
 
     @property
     def seen_mnist(self) -> bool:
@@ -101,19 +104,12 @@ def read_folder(folder: Path, split: Split = "train") -> Dataset:
     Raises:
         DataError: no images of that split, a damaged file, or labels out of step with the images.
     """
-    name = folder.resolve().name
-    if not folder.is_dir():
-        raise MissingError(
-            f"there is no folder {folder}: name one with IDX files in it, or {', '.join(SOURCES)}"
-        )
-    if (folder / RAW_FOLDER).is_dir():
-        folder = folder / RAW_FOLDER
-    images_path = find_idx(folder, f"{split}-images-idx3-ubyte")
-    if images_path is None:
-        raise _explain_missing(folder, split)
-    images = read_images(images_path)
-    labels_path = find_idx(folder, f"{split}-labels-idx1-ubyte")
-    labels = None
+    try:
+        source = folder.resolve()
+        images_path, labels_path = _find_files(folder, split)
+    except OSError as error:
+        raise DataError(f"cannot read the folder {folder}: {error.strerror}") from error
+    images, labels = read_images(images_path), None
     if labels_path is not None:
         labels = read_labels(labels_path).astype(np.int64)
         if len(labels) != len(images):
@@ -121,17 +117,33 @@ def read_folder(folder: Path, split: Split = "train") -> Dataset:
                 f"{labels_path} has {len(labels)} labels for {len(images)} images: the two files do not "
                 "belong together"
             )
-    is_mnist = hashlib.sha256(_idx_bytes(images)).hexdigest() == MNIST_IMAGES_SHA256[split]
-    return _make_dataset("MNIST" if is_mnist else name, images, labels, "mnist" if is_mnist else "folder")
+    is_mnist = _hash_images(images).hexdigest() == MNIST_IMAGES_SHA256[split]
+    kind: Kind = "mnist" if is_mnist else "folder"
+    return _make_dataset("MNIST" if is_mnist else source.name, images, labels, kind, str(source))
+
+
+def _find_files(folder: Path, split: Split) -> tuple[Path, Path | None]:
+    """Return the files of images and of labels, which need not be there."""
+    if not folder.is_dir():
+        raise MissingError(
+            f"there is no folder {folder}: name one with IDX files in it, or {', '.join(SOURCES)}"
+        )
+    if (folder / RAW_FOLDER).is_dir():
+        folder = folder / RAW_FOLDER
+    images = find_idx(folder, f"{split}-images-idx3-ubyte")
+    if images is None:
+        raise _explain_missing(folder, split)
+    return images, find_idx(folder, f"{split}-labels-idx1-ubyte")
 
 
 def _make_dataset(
     name: str,
     images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int64] | None,
-    kind: Literal["mnist", "bundled", "folder"],
+    kind: Kind,
+    source: str,
 ) -> Dataset:
-    digest = hashlib.sha256(_idx_bytes(images))
+    digest = _hash_images(images)
     values: list[int] = []
     if labels is not None:
         digest.update(labels.astype(np.uint8).tobytes())
@@ -145,13 +157,15 @@ def _make_dataset(
         class_names=tuple(str(value) for value in values),
         sha256=digest.hexdigest(),
         kind=kind,
+        source=source,
     )
 
 
-def _idx_bytes(images: npt.NDArray[np.uint8]) -> bytes:
-    """Return what an uncompressed IDX file of these images holds."""
-    header = np.array([0x803, *images.shape], dtype=">u4").tobytes()
-    return header + np.ascontiguousarray(images).tobytes()
+def _hash_images(images: npt.NDArray[np.uint8]) -> hashlib._Hash:
+    """Return the digest of an uncompressed IDX file of these images."""
+    digest = hashlib.sha256(np.array([IMAGES_MAGIC, *images.shape], dtype=">u4").tobytes())
+    digest.update(np.ascontiguousarray(images).data)
+    return digest
 
 
 def _explain_missing(folder: Path, split: Split) -> DataError:
@@ -160,7 +174,10 @@ def _explain_missing(folder: Path, split: Split) -> DataError:
         return DataError(
             f"{folder} has only the {other} files: {split}-images-idx3-ubyte (or .gz) is missing there"
         )
-    return MissingError(f"{folder} has no {split}-images-idx3-ubyte or {split}-images-idx3-ubyte.gz")
+    return MissingError(
+        f"{folder} has no {split}-images-idx3-ubyte, plain or .gz: name the folder that has it, or rename "
+        "the file to that"
+    )
 
 
 def _download() -> None:
@@ -204,5 +221,6 @@ def _draw_bundled(reason: str, warn: Callable[[str], None]) -> Dataset:
         f"bundled generator, {BUNDLED_DIGITS} digits of seed 0",
         np.asarray(images, np.uint8),
         np.asarray(labels, np.int64),
+        "bundled",
         "bundled",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -19,6 +20,7 @@ IMAGES_MAGIC: Final = 0x00000803
 LABELS_MAGIC: Final = 0x00000801
 MAX_DIGITS: Final = 1_000_000
 """More than EMNIST's largest split; 784 MB of pixels."""
+READ_BYTES: Final = 2**20
 GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
@@ -27,9 +29,19 @@ class DataError(MnistSampleError):
 
 
 def find_idx(folder: Path, name: str) -> Path | None:
-    """Return `folder/name` or `folder/name.gz`, the plain file first, or None."""
-    candidates = (folder / name, folder / f"{name}.gz")
-    return next((path for path in candidates if path.is_file()), None)
+    """Return `folder/name` or `folder/name.gz`, the plain file first, or None.
+
+    Raises:
+        DataError: what has that name is no file: a folder, a pipe, or a link to nothing.
+        OSError: the folder cannot be searched.
+    """
+    for path in (folder / name, folder / f"{name}.gz"):
+        if path.is_file():
+            return path
+        if os.path.lexists(path):
+            # Labels that are there but broken must not pass for no labels.
+            raise DataError(f"{path} is no file, or a link that leads nowhere: put the IDX file there")
+    return None
 
 
 def read_images(path: Path) -> npt.NDArray[np.uint8]:
@@ -103,9 +115,11 @@ def _check_count(path: Path, count: int) -> None:
 
 
 def _read_body(file: io.BufferedIOBase, path: Path, size: int) -> npt.NDArray[np.uint8]:
-    body = _read_bounded(file, path, size + 1)
+    body = bytearray()
+    while piece := _read_bounded(file, path, min(READ_BYTES, size + 1 - len(body))):
+        body += piece
     if len(body) < size:
         raise DataError(f"{path} is truncated: {len(body)} of {size} bytes: copy or download it again")
     if len(body) > size:
         raise DataError(f"{path} goes on after the {size} bytes that its header announces: it is damaged")
-    return np.frombuffer(bytearray(body), np.uint8)  # writable, as torch wants it
+    return np.frombuffer(body, np.uint8)  # of a bytearray, and so writable, as torch wants it

@@ -106,6 +106,25 @@ def test_a_folder_with_only_the_test_files_is_named_as_that(tmp_path: Path) -> N
         load(tmp_path)
 
 
+@pytest.mark.parametrize("name", [IMAGES, LABELS, f"{LABELS}.gz"])
+@pytest.mark.parametrize("kind", ["folder", "link to nothing", "link to itself"])
+def test_what_is_there_but_no_file_does_not_pass_for_missing(name: str, kind: str, tmp_path: Path) -> None:
+    """Else labels behind a broken link would make an unconditional generator, in silence."""
+    path = write_folder(tmp_path) / name
+    (tmp_path / name.removesuffix(".gz")).unlink()
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(name if kind == "link to itself" else "nowhere")
+    with pytest.raises(DataError, match=f"{name} is no file, or a link that leads nowhere"):
+        load(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_one_line() -> None:
+    with pytest.raises(DataError, match=r"cannot read the folder .*: File name too long"):
+        load(Path("a" * 300))
+
+
 def test_an_empty_folder_and_a_missing_one_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no train-images-idx3-ubyte"):
         load(tmp_path)
