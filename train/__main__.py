@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mnist_sample.errors import MnistSampleError
-from train.session import SAVE_EVERY_SECONDS, Request, run
+from train.config import SAVE_EVERY_SECONDS
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -47,6 +48,9 @@ def main(
     ] = SAVE_EVERY_SECONDS,
 ) -> None:
     """Train a generator of handwritten digits; leaves gen.pt and the run's pictures in a folder."""
+    # Here, since torch takes seconds to import: Ctrl-C ends them in a line, and --help does without.
+    from train.session import Request, run
+
     settings = {
         "arch": arch,
         "steps": steps,
@@ -58,7 +62,8 @@ def main(
     }
     folder = run(Request(data, out, resume, settings, save_every))
     if folder is not None:
-        typer.echo(f"Done. Export it with: python -m export {folder}/gen.pt {folder}/gen.onnx")
+        files = shlex.join([str(folder / "gen.pt"), str(folder / "gen.onnx")])
+        typer.echo(f"Done. Export it with: python -m export {files}")
 
 
 def run_command() -> None:

@@ -1,15 +1,27 @@
-"""Ctrl-C and SIGTERM as a wish to stop after the current step, so that the run can be saved."""
+"""Ctrl-C and SIGTERM: at the end of a step while training, at once before and after."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+@contextlib.contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM raise KeyboardInterrupt too, so that files are closed and the user is told how to go on."""
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 class Interruption:
-    """While entered, the first signal is noted in `requested`; a second one has its usual effect."""
+    """While entered, the first signal is noted in `requested`; a second one has its effect of before."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -29,7 +29,7 @@ class DivergedError(MnistSampleError):
 
 
 class InterruptedRunError(MnistSampleError):
-    """Ctrl-C or SIGTERM ended the run early; it was saved."""
+    """Ctrl-C or SIGTERM ended the run early."""
 
 
 def train(
@@ -46,7 +46,8 @@ def train(
 
     Raises:
         DivergedError: the losses or weights are beyond use; the last checkpoint is from before that.
-        InterruptedRunError: a signal came; the run is saved.
+        InterruptedRunError: a signal came, and the run was saved.
+        KeyboardInterrupt: another one came meanwhile; the last checkpoint is whole.
         OSError: the folder cannot be written to; the last checkpoint is whole.
     """
     take_step = prepare_step(state, data, config, world)
@@ -54,7 +55,7 @@ def train(
     saved_at = time.monotonic()
     log_interval = choose_log_interval(config)
     with Interruption() as interruption:
-        fraction, stop = world.agree(fraction_done(state, config), interruption.requested)
+        fraction, stop = world.agree(fraction_done(state, config), False)
         while fraction < 1 and not stop:
             set_rates(state, config, fraction)
             take_step()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +19,16 @@ from mnist_sample.errors import UsageError
 from mnist_sample.files import write_atomically
 from models import checkpoint
 from train.config import TrainConfig
-from train.data import SOURCES, Dataset
+from train.data import Dataset
 from train.pictures import to_pixels, write_curves, write_gif, write_sheet
 from train.report import write_report
 from train.state import State, average_weights, save_state
 
+WRITTEN: Final = (
+    *("config.json", "metrics.jsonl", "gen.pt", "reals.png", "samples"),
+    *("losses.png", "result.png", "forming.gif", "report.html"),
+)
+"""What a run leaves beside its `resume.pt`."""
 SHEET_SIZE: Final = 100
 SHEET_COLUMNS: Final = 10
 RESULT_SIZE: Final = 5
@@ -36,7 +43,7 @@ class Provenance:
 
     Attributes:
         config: its settings.
-        source: what `--data` named.
+        source: what `--data` finds the data by again.
         data: name of the data.
         data_sha256: digest of the data.
         seen_mnist: whether the data are MNIST itself.
@@ -57,11 +64,11 @@ class Provenance:
     versions: dict[str, str]
 
     @classmethod
-    def of(cls, config: TrainConfig, source: str, data: Dataset, processes: int) -> Provenance:
+    def of(cls, config: TrainConfig, data: Dataset, processes: int) -> Provenance:
         """Return what this process knows."""
         return cls(
             config=config,
-            source=source if source in SOURCES else str(Path(source).resolve()),
+            source=data.source,
             data=data.name,
             data_sha256=data.sha256,
             seen_mnist=data.seen_mnist,
@@ -110,16 +117,16 @@ class RunFolder:
         """Make a new folder with its settings and a sheet of real digits.
 
         Raises:
-            UsageError: another run lives there.
+            UsageError: a file is there that this run would write, or one that saved nothing has left.
         """
         if self.is_saved():
             raise UsageError(
-                f"{self.path} already holds a run: go on with it (python -m train --resume {self.path}) "
+                f"{self.path} already holds a run: go on with it ({go_on_command(self.path)}) "
                 "or choose another --out"
             )
-        if (self.path / "gen.pt").exists():
-            # A run that was killed between the two files of its first save leaves this too.
-            raise UsageError(f"{self.path} already holds a gen.pt: move it away, or choose another --out")
+        for name in WRITTEN:
+            if os.path.lexists(self.path / name):
+                raise UsageError(f"{self.path} already holds a {name}: move it away, or choose another --out")
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
         self._write_text("config.json", json.dumps(self.provenance.as_dict(), indent=2) + "\n")
         self._write_text("metrics.jsonl", "")
@@ -130,6 +137,8 @@ class RunFolder:
         """Take up a run that was saved at `step`: what was written after that is taken back."""
         self.saved_step = step
         (self.path / "samples").mkdir(exist_ok=True)
+        for half_written in self.path.rglob(".*.tmp"):
+            half_written.unlink()
         metrics = self.path / "metrics.jsonl"
         lines = metrics.read_text().splitlines() if metrics.exists() else []
         # A killed run may have left half a line.
@@ -182,6 +191,11 @@ class RunFolder:
 
     def _write_text(self, name: str, text: str) -> None:
         write_atomically(self.path / name, text.encode())
+
+
+def go_on_command(folder: Path) -> str:
+    """Return the command that goes on with the run in a folder."""
+    return f"python -m train --resume {shlex.quote(str(folder))}"
 
 
 def pick_reals(data: Dataset) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
+import itertools
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -14,11 +14,14 @@ from typing import Any, Final
 import torch
 
 from mnist_sample.errors import OutputError, UsageError
-from train.config import TrainConfig, make_config
+from train.claim import claim
+from train.config import SAVE_EVERY_SECONDS, TrainConfig, make_config, read_config
 from train.data import Dataset, load_dataset
 from train.device import choose_device, has_fast_bf16
-from train.distributed import WorkerError, World, join_world
-from train.loop import DivergedError, InterruptedRunError, train
+from train.distributed import World, join_world
+from train.failures import explain_failures
+from train.interruption import sigterm_as_ctrl_c
+from train.loop import InterruptedRunError, train
 from train.memory import keep_freed_memory
 from train.progress import Display
 from train.quality import make_quality
@@ -27,7 +30,6 @@ from train.state import ResumeError, State, make_state, read_saved, restore_stat
 from train.step import DeviceData
 
 RUNS: Final = Path("runs")
-SAVE_EVERY_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Request:
 
 
 def run(request: Request) -> Path | None:
-    """Train as requested.
+    """Train as requested, until Ctrl-C or SIGTERM if need be.
 
     Returns:
         The run's folder; None in a process that is not the one that writes.
@@ -60,19 +62,28 @@ def run(request: Request) -> Path | None:
     """
     warnings.filterwarnings("ignore", module=r"torch(\.|$)")
     keep_freed_memory()
+    with sigterm_as_ctrl_c():
+        try:
+            return set_up_and_train(request)
+        except KeyboardInterrupt as error:
+            raise InterruptedRunError("stopped before the training began") from error
+
+
+def set_up_and_train(request: Request) -> Path | None:
+    """Train as requested; see `run`."""
     saved = read_saved(request.resume / "resume.pt") if request.resume else None
     device = choose_device(request.settings.get("device") or (saved["facts"]["device"] if saved else None))
     config = resolve_config(request, saved, device)
+    source = request.data if request.data is not None else saved["facts"]["source"] if saved else "auto"
     with join_world(device) as world, Display(world.is_writer) as display:
-        source = request.data or (saved["facts"]["source"] if saved else "auto")
         if config.batch_size < 2 * world.size:
             raise UsageError(f"--batch-size {config.batch_size} is too small for {world.size} processes")
         data = load_in_turn(source, world, display.warn)
-        provenance = Provenance.of(config, source, data, world.size)
-        path = world.broadcast(str(request.resume or request.out or name_folder()))
-        folder = RunFolder(Path(path), provenance)
+        provenance = Provenance.of(config, data, world.size)
+        path = request.resume or request.out or (name_folder() if world.is_writer else RUNS)
+        folder = RunFolder(Path(world.broadcast(str(path))), provenance)
         state = make_state(config, len(provenance.class_names), device, world)
-        with explain_failures(folder, world, config):
+        with explain_failures(folder, config), claim(folder.path) if world.is_writer else nullcontext():
             if saved:
                 resume(state, saved, folder, world, display.say)
             elif world.is_writer:
@@ -107,7 +118,7 @@ def resolve_config(request: Request, saved: dict[str, Any] | None, device: torch
         return replace(config, bf16=has_fast_bf16(device)) if config.bf16 is None else config
     if request.out is not None:
         raise UsageError("--out and --resume exclude each other: a resumed run stays in its folder")
-    settings = saved["facts"]["settings"]
+    settings: dict[str, Any] = saved["facts"]["settings"]
     for name, value in given.items():
         if value is not None and value != settings.get(name):
             raise ResumeError(
@@ -115,8 +126,8 @@ def resolve_config(request: Request, saved: dict[str, Any] | None, device: torch
                 "leave it out, or begin a new run"
             )
     try:
-        return TrainConfig(**{**settings, "device": device.type})
-    except TypeError as error:
+        return read_config({**settings, "device": device.type})
+    except UsageError as error:
         raise ResumeError("the run is of another version of this program; begin a new run") from error
 
 
@@ -185,44 +196,20 @@ def announce(
     )
 
 
-@contextmanager
-def explain_failures(folder: RunFolder, world: World, config: TrainConfig) -> Iterator[None]:
-    """Add to a failure what is saved and the command that goes on."""
-    go_on = f"python -m train --resume {shlex.quote(str(folder.path))}"
-    try:
-        yield
-    except InterruptedRunError as error:
-        raise InterruptedRunError(f"{error}; go on with: {go_on}") from error
-    except WorkerError as error:
-        remedy = (
-            f"go on with the last checkpoint: {go_on}"
-            if folder.is_saved()
-            else "nothing was saved yet: begin anew"
-        )
-        raise WorkerError(f"{error}; {remedy}") from error
-    except DivergedError as error:
-        kept = (
-            f"gen.pt of step {folder.saved_step} is whole" if folder.saved_step else "nothing was saved yet"
-        )
-        source = shlex.quote(folder.provenance.source)
-        slower = f"python -m train --data {source} --arch {config.arch} --lr {config.lr / 4:g}"
-        raise DivergedError(
-            f"{error}; {kept} in {folder.path}.\nBegin anew with a smaller learning rate: {slower}"
-        ) from error
-    except OSError as error:
-        kept = (
-            f"what was saved at step {folder.saved_step} is whole; mend that, then go on with: {go_on}"
-            if folder.saved_step
-            else "nothing was saved yet: choose another --out"
-        )
-        raise OutputError(f"cannot write to {folder.path}: {error.strerror or error}\n{kept}") from error
-
-
 def name_folder() -> Path:
-    """Return a folder in `runs/` that does not exist yet, named by date and time."""
+    """Make a folder in `runs/`, named by date and time.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
     name = time.strftime("%Y%m%d-%H%M%S")
-    path, count = RUNS / name, 1
-    while path.exists():
-        count += 1
-        path = RUNS / f"{name}-{count}"
-    return path
+    for count in itertools.count(1):
+        path = RUNS / (name if count == 1 else f"{name}-{count}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise OutputError(f"cannot write to {path}: {error.strerror}: choose another --out") from error
+        return path
+    raise AssertionError("there is always another name")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 import train.session
-from mnist_sample.errors import UsageError
+from mnist_sample.errors import OutputError, UsageError
 from tests.train.running import begin
 from train.__main__ import run_command
 from train.config import DEFAULTS, TUTORIAL_PRINTED, make_config
@@ -46,6 +47,7 @@ def test_a_run_ends_with_the_export_command(
         (["--seed", "-1"], 2, "--seed must be from 0"),
         (["--arch", "resnet"], 2, "unknown architecture 'resnet': choose from digits, tutorial"),
         (["--device", "tpu"], 2, "unknown device 'tpu'"),
+        (["--data", ""], 1, "has no train-images-idx3-ubyte"),
         (["--data", "/nowhere"], 1, "there is no folder /nowhere"),
         (["--resume", "/nowhere"], 1, "cannot read /nowhere/resume.pt"),
         (["--wrong"], 2, "No such option"),
@@ -105,6 +107,13 @@ def test_minutes_alone_set_no_bound_of_steps(data: Path, tmp_path: Path) -> None
 def test_a_folders_name_is_not_taken_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train.session, "RUNS", tmp_path)
     monkeypatch.setattr("train.session.time.strftime", lambda _form: "now")
-    name_folder().mkdir()
-    name_folder().mkdir()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["now", "now-2"]
+    names = [name_folder().name for _ in range(3)]
+    assert names == ["now", "now-2", "now-3"] == sorted(path.name for path in tmp_path.iterdir())
+    monkeypatch.setattr(train.session, "RUNS", Path("/proc/runs"))
+    with pytest.raises(OutputError, match=r"cannot write to /proc/runs/now: .*: choose another --out"):
+        name_folder()
+
+
+def test_help_and_a_wrong_option_do_not_wait_for_pytorch() -> None:
+    code = "import sys, train.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

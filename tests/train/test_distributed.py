@@ -73,7 +73,8 @@ def test_a_dead_worker_ends_the_run_with_the_command_that_goes_on(data: Path, tm
     request = Request(str(data), folder, None, TINY, save_every_seconds=0)
     writer, dead = train_together(tmp_path, 2, request, accident="death")
     assert dead == "died"
-    assert "another worker of this run has ended; go on with the last checkpoint: python -m train" in writer
+    assert "another worker of this run has ended; what was saved at step" in writer
+    assert "is whole; go on with: python -m train --resume" in writer
     assert checkpoint.read(folder / "gen.pt")[0].training["steps"] in (1, 2)
 
 

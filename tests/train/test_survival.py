@@ -15,18 +15,24 @@ from typing import Any, NoReturn
 import pytest
 import torch
 
+import train.session
 from mnist_sample.errors import OutputError, UsageError
 from models import checkpoint
 from tests.train.children import KILLED_WRITES, make_context, run_and_die
 from tests.train.idx_files import write_folder
 from tests.train.running import (
+    TINY,
     assert_same_weights,
     begin,
     go_on,
     read_metrics,
     strike,
 )
+from train.claim import claim
+from train.config import make_config
+from train.failures import OutOfMemoryError, slower_command
 from train.loop import DivergedError, InterruptedRunError
+from train.run_folder import RunFolder
 from train.session import Request, run
 from train.state import ResumeError, State
 
@@ -113,6 +119,70 @@ def test_half_a_line_of_metrics_is_taken_back(
         file.write('{"step": 4, "secon')
     go_on(tmp_path / "run")
     assert [line["step"] for line in read_metrics(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_stops_at_once_and_tells_what_is_saved(
+    number: signal.Signals, data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send_twice(_state: State) -> None:
+        signal.raise_signal(number)
+        signal.raise_signal(number)
+
+    with monkeypatch.context() as patch:
+        strike(patch, 4, send_twice)
+        with pytest.raises(
+            InterruptedRunError, match=r"stopped at once; .*saved at step 3 is whole; go on with: .*--resume "
+        ):
+            begin(data, tmp_path / "run", save_every=0)
+    go_on(tmp_path / "run")
+    assert_same_weights(tmp_path / "run", finished)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_last_pictures_are_drawn_tells_how_to_go_on(
+    number: signal.Signals, data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "finish", lambda *_: signal.raise_signal(number))
+        with pytest.raises(InterruptedRunError, match=r"saved at step 6 is whole; go on with: .*--resume "):
+            begin(data, tmp_path / "run")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    go_on(tmp_path / "run")
+    assert (tmp_path / "run" / "report.html").exists()
+    assert_same_weights(tmp_path / "run", finished)
+
+
+def test_a_signal_before_the_training_is_one_message(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train.session, "load_dataset", lambda *_: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(InterruptedRunError, match="stopped before the training began"):
+        begin(data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_killed_write_has_left_is_cleared_away(data: Path, finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    halves = [folder / ".resume.pt.abc.tmp", folder / "samples" / ".000004.png.abc.tmp"]
+    for half in halves:
+        half.write_bytes(b"half")
+    go_on(folder)
+    assert not [half for half in halves if half.exists()]
+
+
+def test_a_run_on_the_usual_data_finds_them_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auto` named the folder by MNIST_DIR, which is not set any more when the run goes on."""
+    with monkeypatch.context() as patch:
+        patch.setenv("MNIST_DIR", str(data))
+        strike(patch, 3, send(signal.SIGINT))
+        with pytest.raises(InterruptedRunError):
+            run(Request(None, tmp_path / "run", settings=TINY))
+    monkeypatch.delenv("MNIST_DIR", raising=False)
+    go_on(tmp_path / "run")
+    assert checkpoint.read(tmp_path / "run" / "gen.pt")[0].training["steps"] == 6
 
 
 def test_a_finished_run_has_nothing_to_go_on_with(data: Path, finished: Path, tmp_path: Path) -> None:
@@ -258,3 +328,40 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(damage: str, finished: Path
 def test_a_run_is_not_overwritten(data: Path, finished: Path) -> None:
     with pytest.raises(UsageError, match="already holds a run: go on with it"):
         begin(data, finished)
+
+
+@pytest.mark.parametrize("name", ["config.json", "gen.pt", "samples"])
+def test_files_of_others_are_not_overwritten(name: str, data: Path, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UsageError, match=f"already holds a {name}: move it away, or choose another --out"):
+        begin(data, tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(name, "mine")]
+
+
+def test_two_runs_do_not_share_a_folder(data: Path, finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    with claim(folder):
+        with pytest.raises(UsageError, match="another process is training in "):
+            go_on(folder)
+        with pytest.raises(UsageError, match="another process is training in "):
+            begin(data, folder)
+    go_on(folder)
+
+
+def test_the_command_after_an_explosion_is_that_of_the_run() -> None:
+    config = make_config("digits", {"lr": 1e6, "steps": 9, "seed": 3})
+    usual = f"{make_config('digits', {}).lr:g}"
+    assert slower_command(config, "/my data") == (
+        f"python -m train --data '/my data' --arch digits --steps 9 --seed 3 --lr {usual}"
+    )
+
+
+def test_too_large_a_batch_is_one_message(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhaust(_state: State) -> None:
+        torch.empty(2**60)
+
+    strike(monkeypatch, 2, exhaust)
+    with pytest.raises(OutOfMemoryError, match=r"not enough memory .*--batch-size 6; nothing was saved yet"):
+        begin(data, tmp_path / "run")

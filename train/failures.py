@@ -1,0 +1,78 @@
+"""Tells the user of a run that failed what is saved and how to go on."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from mnist_sample.errors import MnistSampleError, OutputError
+from train.config import DEFAULTS, TrainConfig
+from train.distributed import WorkerError
+from train.loop import DivergedError, InterruptedRunError
+from train.run_folder import RunFolder, go_on_command
+
+
+class OutOfMemoryError(MnistSampleError):
+    """A step needs more memory than there is."""
+
+
+@contextmanager
+def explain_failures(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
+    """Add to a failure what is saved and the command that goes on."""
+    try:
+        yield
+    except InterruptedRunError as error:
+        raise InterruptedRunError(f"{error}; go on with: {go_on_command(folder.path)}") from error
+    except KeyboardInterrupt as error:
+        raise InterruptedRunError(f"stopped at once; {tell_saved(folder, 'begin anew')}") from error
+    except WorkerError as error:
+        raise WorkerError(f"{error}; {tell_saved(folder, 'begin anew')}") from error
+    except DivergedError as error:
+        kept = (
+            f"gen.pt of step {folder.saved_step} is whole" if folder.saved_step else "nothing was saved yet"
+        )
+        slower = slower_command(config, folder.provenance.source)
+        raise DivergedError(
+            f"{error}; {kept} in {folder.path}.\nBegin anew with a smaller learning rate: {slower}"
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {folder.path}: {error.strerror or error}\n"
+            f"{tell_saved(folder, 'choose another --out')}"
+        ) from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(
+            f"there is not enough memory for steps of --batch-size {config.batch_size}; "
+            f"{tell_saved(folder, 'begin anew with a smaller one')}"
+        ) from error
+
+
+def tell_saved(folder: RunFolder, otherwise: str) -> str:
+    """Return what is saved and how to go on with it; where nothing is, what to do otherwise."""
+    if not folder.is_saved():
+        return f"nothing was saved yet: {otherwise}"
+    what = f"what was saved at step {folder.saved_step}" if folder.saved_step else "the last checkpoint"
+    return f"{what} is whole; go on with: {go_on_command(folder.path)}"
+
+
+def slower_command(config: TrainConfig, source: str) -> str:
+    """Return the command of the same run with a learning rate that may do."""
+    usual = DEFAULTS[config.arch]
+    options: dict[str, object] = {"data": source, "arch": config.arch}
+    for name in ("steps", "minutes", "batch_size", "seed"):
+        value = getattr(config, name)
+        if value is not None and value != getattr(usual, name):
+            options[name.replace("_", "-")] = value
+    options["lr"] = f"{min(config.lr / 4, usual.lr):g}"
+    words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
+    return f"python -m train {shlex.join(words)}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out, on the GPU or the CPU, for which PyTorch has no class of its own."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
