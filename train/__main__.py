@@ -12,6 +12,7 @@ import typer
 
 from mnist_sample.errors import MnistSampleError
 from train.config import SAVE_EVERY_SECONDS
+from train.interruption import sigterm_as_ctrl_c
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -48,9 +49,6 @@ def main(
     ] = SAVE_EVERY_SECONDS,
 ) -> None:
     """Train a generator of handwritten digits; leaves gen.pt and the run's pictures in a folder."""
-    # Here, since torch takes seconds to import: Ctrl-C ends them in a line, and --help does without.
-    from train.session import Request, run
-
     settings = {
         "arch": arch,
         "steps": steps,
@@ -60,7 +58,14 @@ def main(
         "seed": seed,
         "device": None if device == "auto" else device,
     }
-    folder = run(Request(data, out, resume, settings, save_every))
+    try:
+        with sigterm_as_ctrl_c():
+            # Here, since torch takes seconds to import, and --help does without.
+            from train.session import Request, run
+
+            folder = run(Request(data, out, resume, settings, save_every))
+    except KeyboardInterrupt as error:
+        raise MnistSampleError("stopped before the training began") from error
     if folder is not None:
         files = shlex.join([str(folder / "gen.pt"), str(folder / "gen.onnx")])
         typer.echo(f"Done. Export it with: python -m export {files}")

@@ -20,8 +20,7 @@ from train.data import Dataset, load_dataset
 from train.device import choose_device, has_fast_bf16
 from train.distributed import World, join_world
 from train.failures import explain_failures
-from train.interruption import sigterm_as_ctrl_c
-from train.loop import InterruptedRunError, train
+from train.loop import train
 from train.memory import keep_freed_memory
 from train.progress import Display
 from train.quality import make_quality
@@ -52,25 +51,17 @@ class Request:
 
 
 def run(request: Request) -> Path | None:
-    """Train as requested, until Ctrl-C or SIGTERM if need be.
+    """Train as requested.
 
     Returns:
         The run's folder; None in a process that is not the one that writes.
 
     Raises:
         MnistSampleError: the request makes no sense or the work failed; the message tells how to go on.
+        KeyboardInterrupt: Ctrl-C came before there was anything to save.
     """
     warnings.filterwarnings("ignore", module=r"torch(\.|$)")
     keep_freed_memory()
-    with sigterm_as_ctrl_c():
-        try:
-            return set_up_and_train(request)
-        except KeyboardInterrupt as error:
-            raise InterruptedRunError("stopped before the training began") from error
-
-
-def set_up_and_train(request: Request) -> Path | None:
-    """Train as requested; see `run`."""
     saved = read_saved(request.resume / "resume.pt") if request.resume else None
     device = choose_device(request.settings.get("device") or (saved["facts"]["device"] if saved else None))
     config = resolve_config(request, saved, device)

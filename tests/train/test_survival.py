@@ -15,7 +15,6 @@ from typing import Any, NoReturn
 import pytest
 import torch
 
-import train.session
 from mnist_sample.errors import OutputError, UsageError
 from models import checkpoint
 from tests.train.children import KILLED_WRITES, make_context, run_and_die
@@ -31,6 +30,7 @@ from tests.train.running import (
 from train.claim import claim
 from train.config import make_config
 from train.failures import OutOfMemoryError, slower_command
+from train.interruption import sigterm_as_ctrl_c
 from train.loop import DivergedError, InterruptedRunError
 from train.run_folder import RunFolder
 from train.session import Request, run
@@ -131,9 +131,8 @@ def test_a_second_signal_stops_at_once_and_tells_what_is_saved(
 
     with monkeypatch.context() as patch:
         strike(patch, 4, send_twice)
-        with pytest.raises(
-            InterruptedRunError, match=r"stopped at once; .*saved at step 3 is whole; go on with: .*--resume "
-        ):
+        said = r"stopped at once; .*saved at step 3 is whole; go on with: .*--resume "
+        with sigterm_as_ctrl_c(), pytest.raises(InterruptedRunError, match=said):
             begin(data, tmp_path / "run", save_every=0)
     go_on(tmp_path / "run")
     assert_same_weights(tmp_path / "run", finished)
@@ -145,21 +144,14 @@ def test_a_signal_while_the_last_pictures_are_drawn_tells_how_to_go_on(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "finish", lambda *_: signal.raise_signal(number))
-        with pytest.raises(InterruptedRunError, match=r"saved at step 6 is whole; go on with: .*--resume "):
+        with (
+            sigterm_as_ctrl_c(),
+            pytest.raises(InterruptedRunError, match=r"saved at step 6 is whole; go on with: .*--resume "),
+        ):
             begin(data, tmp_path / "run")
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
     go_on(tmp_path / "run")
     assert (tmp_path / "run" / "report.html").exists()
     assert_same_weights(tmp_path / "run", finished)
-
-
-def test_a_signal_before_the_training_is_one_message(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(train.session, "load_dataset", lambda *_: signal.raise_signal(signal.SIGTERM))
-    with pytest.raises(InterruptedRunError, match="stopped before the training began"):
-        begin(data, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
 
 
 def test_what_a_killed_write_has_left_is_cleared_away(data: Path, finished: Path, tmp_path: Path) -> None:
