@@ -12,7 +12,7 @@ import typer
 
 from mnist_sample.errors import MnistSampleError
 from train.config import SAVE_EVERY_SECONDS
-from train.interruption import sigterm_as_ctrl_c
+from train.interruption import Interruption, sigterm_as_ctrl_c
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -60,9 +60,11 @@ def main(
     }
     try:
         with sigterm_as_ctrl_c():
-            # Here, since torch takes seconds to import, and --help does without.
-            from train.session import Request, run
-
+            with Interruption() as interruption:  # numpy reports a broken import, were it interrupted
+                # Here, since torch takes seconds to import, and --help does without.
+                from train.session import Request, run
+            if interruption.requested:
+                raise KeyboardInterrupt
             folder = run(Request(data, out, resume, settings, save_every))
     except KeyboardInterrupt as error:
         raise MnistSampleError("stopped before the training began") from error

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: at the end of a step while training, at once before and after."""
+"""Ctrl-C and SIGTERM: once a step, or an import, has come to its end; elsewhere at once."""
 
 from __future__ import annotations
 
