@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import os
 import signal
 import sys
 from pathlib import Path
@@ -162,9 +164,30 @@ def _sample(
 
 def main() -> None:
     """Run the command line and exit: 0 on success, 1 when the work failed, 2 for wrong usage."""
-    # As an exception, so that temporary files are removed.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    # numpy's linear algebra is not used, and starting its threads takes a fifth of a short run's CPU time.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _replace_closed_streams()
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
+            # As an exception, so that temporary files are removed.
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     sys.exit(run_arguments())
+
+
+def _replace_closed_streams() -> None:
+    """Occupy the standard streams that the process was started without: else files would get their numbers.
+
+    The stdout put there refuses to be written, so that work meant for it fails.
+    """
+    for name, descriptor, flags in (
+        ("stdin", 0, os.O_RDONLY),
+        ("stdout", 1, os.O_RDONLY),
+        ("stderr", 2, os.O_WRONLY),
+    ):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, flags), descriptor)
+            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w", closefd=False))
 
 
 def run_arguments(arguments: list[str] | None = None) -> int:
@@ -177,6 +200,11 @@ def run_arguments(arguments: list[str] | None = None) -> int:
         return _complain(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return _complain(_INTERRUPTED, _INTERRUPTED_CODE)
+    except OSError as error:  # on stdout; those on files have been told apart
+        from mnist_sample.files import abandon_stdout
+
+        abandon_stdout()
+        return _complain(f"cannot write stdout: {error.strerror or error}", 1)
     except Exception as error:
         # Wrong usage. Newer versions of typer carry their own click, so its errors have no one name.
         if not hasattr(error, "format_message"):
@@ -185,5 +213,6 @@ def run_arguments(arguments: list[str] | None = None) -> int:
 
 
 def _complain(message: str, exit_code: int) -> int:
-    print(f"mnist-sample: {message}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the exit code tells it too
+        print(f"mnist-sample: {message}", file=sys.stderr)
     return exit_code

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, TextIO, cast
 
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError, OutputError, UsageError
-from mnist_sample.files import atomic_file
+from mnist_sample.files import abandon_stdout, atomic_file, write_back_early
 from mnist_sample.job import Format, Job, Request
 from mnist_sample.labels import LabelSource, no_labels, random_labels, repeated_labels
 from mnist_sample.randomness import check_range
@@ -147,11 +147,11 @@ def _check_space(form: Format, n: int, target: Path) -> None:
 
 
 def _format_bytes(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB"):
+    for unit in ("bytes", "kB", "MB", "GB", "TB", "PB", "EB"):
         if count < 1000:
             return f"{count:.3g} {unit}"
         count /= 1000
-    return f"{count:.3g} EB"
+    return f"{count:.3g} ZB"
 
 
 def _choose_source(form: Format, job: Job) -> tuple[Generator[Samples], int]:
@@ -218,9 +218,11 @@ def _write(request: Request, form: Format, job: Job, batches: Iterable[Samples])
             with target.open("wb") as device:  # a pipe or a device: nothing to replace
                 write(cast(BinaryIO, _Unseekable(device)), batches)
         else:
+            if target.is_symlink():
+                target = target.resolve()  # through the link, not over it
             _check_space(form, job.n, target)
-            with atomic_file(target.resolve()) as file:  # through a link, not over it
-                write(file, batches)
+            with atomic_file(target) as file:
+                write(file, write_back_early(file, batches))
     except OSError as error:
         where = "stdout" if request.out == "-" else str(target)
         raise OutputError(f"cannot write {where}: {error.strerror or error}") from None
@@ -232,9 +234,8 @@ def _write_stdout(write: Callable[[BinaryIO, Iterable[Samples]], None], batches:
     try:
         write(cast(BinaryIO, _Unseekable(sys.stdout.buffer)), batches)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # Python would complain once more when it flushes stdout at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError:
+        abandon_stdout()
         raise
 
 
@@ -305,4 +306,5 @@ def run(request: Request) -> None:
     if show:
         _show(job, sys.stderr if request.out == "-" else sys.stdout)
     if not request.quiet:
-        print(_summarise(request, job), file=sys.stderr)
+        with contextlib.suppress(OSError):  # the digits are written, whoever may be told
+            print(_summarise(request, job), file=sys.stderr)

@@ -1,13 +1,17 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and a stdout that takes no more."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, TypeVar, cast
+
+_Item = TypeVar("_Item")
+_WRITE_BACK_BYTES: Final = 2**24
 
 
 def current_umask() -> int:
@@ -46,3 +50,23 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path` through `atomic_file`."""
     with atomic_file(path) as file:
         file.write(content)
+
+
+def write_back_early(file: BinaryIO, items: Iterable[_Item]) -> Iterator[_Item]:
+    """Yield the items unchanged, while the disk takes what the caller has made of them in `file`.
+
+    Left to itself, Linux keeps it in memory for half a minute, and the fsync at the end waits for all of it.
+    """
+    handle, begun = file.fileno(), 0
+    for item in items:
+        yield item
+        size = os.fstat(handle).st_size
+        if size - begun >= _WRITE_BACK_BYTES and hasattr(os, "posix_fadvise"):
+            # Its side effect: writing begins for what is not on disk yet, without waiting for the end.
+            os.posix_fadvise(handle, begun, size - begun, os.POSIX_FADV_DONTNEED)
+            begun = size
+
+
+def abandon_stdout() -> None:
+    """Throw away what stdout did not take: else Python tries again at exit, and complains once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -13,7 +13,7 @@ import numpy as np
 
 from mnist_sample import contract
 from mnist_sample.errors import UsageError
-from mnist_sample.files import atomic_file
+from mnist_sample.files import atomic_file, write_back_early
 from mnist_sample.job import Job
 from mnist_sample.sampler import Samples
 
@@ -94,8 +94,9 @@ def _write_files(folder: Path, job: Job, batches: Iterator[Samples]) -> None:
 def _write_split(images: BinaryIO, labels: BinaryIO, batches: Iterator[Samples], n: int) -> None:
     images.write(struct.pack(">IIII", _IMAGES_MAGIC, n, contract.IMAGE_SIZE, contract.IMAGE_SIZE))
     labels.write(struct.pack(">II", _LABELS_MAGIC, n))
-    while n > 0:
-        batch = next(batches)
+    for batch in write_back_early(images, batches):
         images.write(batch.images.data)
         labels.write(batch.labels.astype(np.uint8).data)
         n -= len(batch.labels)
+        if n <= 0:
+            return

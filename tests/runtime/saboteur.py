@@ -1,8 +1,8 @@
 """Runs the command with an accident in its third batch; run as a process of its own.
 
-`python -m tests.runtime.saboteur ACCIDENT ARGUMENTS...`: `kill` and `term` send this process the signal.
-`ACCIDENT` may also be `full`, which lets no file grow beyond a kilobyte or so. With `WORKERS=1` in the
-environment, folders are written by worker processes; their ids are printed before the accident.
+`python -m tests.runtime.saboteur ACCIDENT ARGUMENTS...`: `kill`, `term` and `hangup` send this process the
+signal. `ACCIDENT` may also be `full`, which lets no file grow beyond a kilobyte or so. With `WORKERS=1` in
+the environment, folders are written by worker processes; their ids are printed before the accident.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from unittest import mock
 
 from mnist_sample import cli, session
 
-SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM}
+SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "hangup": signal.SIGHUP}
 FULL_BYTES = 1500
 CLEAN_BATCHES = 2
 

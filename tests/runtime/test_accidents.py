@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mnist_sample.cli import run_arguments
@@ -27,6 +28,7 @@ TARGETS = {
     "folder": ["--out", "target/", "--n", "100"],
     "new folder": ["--out", "new/target/", "--n", "100"],
 }
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 WAIT_SECONDS = 60
 """For an orphan to end, on however busy a machine; it would stay for ever."""
 
@@ -71,10 +73,26 @@ def test_killed_half_way(target: list[str], conditional: Path, tmp_path: Path) -
     check_untouched(tmp_path, temporary=True)
 
 
-def test_terminated_half_way(target: list[str], conditional: Path, tmp_path: Path) -> None:
-    done = sabotage("term", "--model", conditional, *SMALL, *target)
-    assert done.returncode == 128 + signal.SIGTERM
+@pytest.mark.parametrize(("accident", "number"), [("term", signal.SIGTERM), ("hangup", signal.SIGHUP)])
+def test_terminated_half_way(
+    target: list[str], conditional: Path, tmp_path: Path, accident: str, number: int
+) -> None:
+    done = sabotage(accident, "--model", conditional, *SMALL, *target)
+    assert done.returncode == 128 + number
     check_untouched(tmp_path)
+
+
+def test_nohup_outlives_the_terminal(
+    conditional: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        done = sabotage("hangup", "--model", conditional, *SMALL, "--n", "100", "--out", "a.npy")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert done.returncode == 0
+    assert np.load("a.npy").shape == (100, 28, 28)
 
 
 def test_a_disk_that_fills_half_way(target: list[str], conditional: Path, tmp_path: Path) -> None:
@@ -136,10 +154,11 @@ def test_workers_end_with_a_killed_parent(conditional: Path, tmp_path: Path) -> 
         assert ended
 
 
-def test_a_full_disk_behind_stdout(conditional: Path) -> None:
+@pytest.mark.parametrize("option", ["--out=-", "--version", "--help", "--info"])
+def test_a_full_disk_behind_stdout(conditional: Path, option: str) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "mnist_sample", "--model", conditional, "--out", "-"],
+            [sys.executable, "-m", "mnist_sample", "--model", conditional, option],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
@@ -147,6 +166,41 @@ def test_a_full_disk_behind_stdout(conditional: Path) -> None:
         )
     assert done.returncode == 1
     assert done.stderr == "mnist-sample: cannot write stdout: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("closed", "output", "code", "words"),
+    [
+        (1, "digits.png", 0, "digits.png: seed 0"),
+        (1, "-", 1, "cannot write stdout"),
+        (2, "digits.png", 0, ""),
+        (2, "-", 0, ""),
+    ],
+)
+def test_started_without_a_standard_stream(
+    conditional: Path, tmp_path: Path, closed: int, output: str, code: int, words: str
+) -> None:
+    command = [sys.executable, "-m", "mnist_sample", "--model", str(conditional), "--out", output]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}>&-', "sh", *command], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == code
+    assert words in done.stderr.decode()
+    assert b"Traceback" not in done.stderr
+    pictures = [path.read_bytes() for path in tmp_path.iterdir()] if output != "-" else [done.stdout]
+    assert [picture.startswith(PNG_SIGNATURE) for picture in pictures] == [code == 0]
+
+
+def test_nobody_hears_the_summary(conditional: Path, tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "mnist_sample", "--model", conditional],
+            cwd=tmp_path,
+            stderr=full,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert (tmp_path / "digits.png").read_bytes().startswith(PNG_SIGNATURE)
 
 
 def test_a_reader_that_goes_away(conditional: Path) -> None:
