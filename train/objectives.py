@@ -32,7 +32,7 @@ class Probe(NamedTuple):
     """Where the penalties are estimated.
 
     Attributes:
-        noise: float32 `[2, k, 1, 28, 28]`, standard normal: for k real and the k generated digits beside them.
+        noise: float32 `[2, k, 1, 28, 28]`, standard normal, for k real and k generated digits.
         rows: which k of a process's digits of each kind.
         weight: digits of the global batch over those that are looked at.
     """
@@ -101,7 +101,8 @@ def _estimate_slope(
 
 def _choose(both: Tensor, rows: slice) -> Tensor:
     """Return the same rows of both halves, real and generated."""
-    return both.unflatten(0, (2, -1))[:, rows].flatten(0, 1)
+    chosen: Tensor = both.unflatten(0, (2, -1))[:, rows]
+    return chosen.flatten(0, 1)
 
 
 def relativistic_g(judge: Judge, on_real: Tensor, fake: Tensor, labels: list[Tensor]) -> Losses:
