@@ -1,13 +1,17 @@
 """Images per second of generators of several widths in onnxruntime on the CPU, beside the tutorial's.
 
-    python -m tests.benchmarks.generator_speed [--rounds 5] [--images 8192]
+    python -m tests.benchmarks.generator_speed [--rounds 5] [--images 8192] [--quality widths.json --plot PNG]
 
-The weights are random, since speed does not depend on them. All generators take turns, each at several batch
-sizes, the best of which counts. Target: 3 times the tutorial generator's images per second, aim 5.
+`--quality` takes what `python -m tests.benchmarks.train_ladder --table widths` left, and sets the Frechet
+distance beside the speed. The weights here are random, since speed does not depend on them. All generators
+take turns, each at several batch sizes, the best of which counts. Target: 3 times the tutorial generator's
+images per second, aim 5.
 """
 
 from __future__ import annotations
 
+import json
+import statistics
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -18,6 +22,7 @@ import onnx
 import onnxruntime
 import torch
 import typer
+from matplotlib.figure import Figure
 
 from export.convert import annotate, build_graph, describe
 from mnist_sample import contract
@@ -35,9 +40,14 @@ BATCHES: Final = (32, 128)
 SHAPES: Final = [
     *({"hidden": hidden, "blocks": 1, "channels": 16} for hidden in (64, 96, 128, 192, 256)),
     *({"hidden": 128, "blocks": blocks, "channels": 16} for blocks in (0, 2)),
-    *({"hidden": 128, "blocks": blocks, "channels": 32} for blocks in (0, 1, 2)),
+    {"hidden": 128, "blocks": 1, "channels": 32},
 ]
 MATRICES: Final = "matrices"
+
+
+def name_shape(shape: Mapping[str, int]) -> str:
+    """Return a generator's shape in words."""
+    return ", ".join(f"{name} {value}" for name, value in shape.items())
 
 
 def make_model(architecture: str, shape: Mapping[str, int]) -> tuple[ModelFile, int]:
@@ -74,11 +84,34 @@ def _name_operator(node: onnx.NodeProto) -> str:
     return node.op_type + "".join(f"+{activation}" for activation in fused)
 
 
+def read_distances(path: Path | None) -> dict[str, float]:
+    """Return the mean Frechet distance of each shape that was trained."""
+    tables = json.loads(path.read_text()) if path else {}
+    return {name: statistics.mean(row["Frechet distance"] for row in rows) for name, rows in tables.items()}
+
+
+def plot_widths(distances: Mapping[str, float], rates: Mapping[str, list[float]], path: Path) -> None:
+    """Draw each shape's quality over its speed."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot(
+        xlabel="images per second, times the tutorial's generator",
+        ylabel="Frechet distance (lower is better)",
+    )
+    for name, distance in distances.items():
+        speed = median(ratios(rates[name], rates[TUTORIAL]))
+        axes.plot(speed, distance, "o", color="black")
+        axes.annotate(name, (speed, distance), (5, 5), textcoords="offset points", fontsize=8)
+    axes.set_xlim(0)
+    axes.set_ylim(0)
+    figure.savefig(path, dpi=120)
+
+
 def print_speeds(
     models: Mapping[str, tuple[ModelFile, int]],
     rates: Mapping[str, list[float]],
     best: Mapping[str, int],
     matrix_rate: list[float],
+    distances: Mapping[str, float],
 ) -> None:
     """Print the table of widths and speeds."""
     rows = []
@@ -94,10 +127,13 @@ def print_speeds(
                 str(best[name]),
                 describe_spread(ratios(rates[name], rates[TUTORIAL]), 2),
                 f"{median(share):.0%}",
+                f"{distances[name]:.3f}" if name in distances else "-",
             ]
         )
     headings = ["generator", "parameters", "10^6 operations an image", "images a second", "batch"]
-    print_table([*headings, "times the tutorial's", "share of the float32 matrix rate"], rows)
+    print_table(
+        [*headings, "times the tutorial's", "share of the float32 matrix rate", "Frechet distance"], rows
+    )
 
 
 def print_graphs(models: Mapping[str, tuple[ModelFile, int]]) -> None:
@@ -114,12 +150,14 @@ def print_graphs(models: Mapping[str, tuple[ModelFile, int]]) -> None:
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each generator.")] = 5,
     images: Annotated[int, typer.Option(min=256, help="Images in a turn.")] = 8192,
+    quality: Annotated[Path | None, typer.Option(help="widths.json of train_ladder.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Picture of quality over speed, with --quality.")] = None,
 ) -> None:
     """Print speeds and graphs as tables in Markdown."""
     torch.set_num_threads(CPUS)
     models = {TUTORIAL: make_model("tutorial", {}), DEFAULT: make_model("digits", {})}
     for shape in SHAPES:
-        models[", ".join(f"{name} {value}" for name, value in shape.items())] = make_model("digits", shape)
+        models[name_shape(shape)] = make_model("digits", shape)
     cases: dict[tuple[str, int], Callable[[], Usage]] = {
         (name, batch): loop_onnxruntime(model, images, CPUS, 1, batch)
         for name, (model, _) in models.items()
@@ -131,7 +169,10 @@ def main(
     rates = {name: speeds[name, batch] for name, batch in best.items()}
     matrix_rate = [MATRIX_OPERATIONS / usage.wall for usage in usages[MATRICES, 0]]
     print(f"{CPUS} CPUs, {rounds} rounds of {images} images; median [range]\n")
-    print_speeds(models, rates, best, matrix_rate)
+    distances = read_distances(quality)
+    print_speeds(models, rates, best, matrix_rate, distances)
+    if plot is not None:
+        plot_widths(distances, rates, plot)
     print_graphs(models)
 
 

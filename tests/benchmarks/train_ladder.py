@@ -1,9 +1,11 @@
 """The way from the tutorial to the shipped generator, one change a rung: what is each worth?
 
-    python -m tests.benchmarks.train_ladder --data ../mnist [--steps 1407] [--seeds 2]
+    python -m tests.benchmarks.train_ladder --data ../mnist [--table ladder|tried|widths] [--steps 1407]
 
-Every rung trains for the same number of steps at batch size 128 and is measured by the project's evaluation.
-A rung that is already in the folder `--out` is not trained again, so that a table can grow.
+Three tables: the ladder, what was tried from its top and left out, and generators of other shapes (whose
+figures `python -m tests.benchmarks.generator_speed --quality` sets beside their speed). Every rung trains for
+the same number of steps at batch size 128 and is measured by the project's evaluation. A rung that is already
+in the folder `--out` is not trained again, so that a table can grow. The tables are also kept there as JSON.
 """
 
 from __future__ import annotations
@@ -11,9 +13,10 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +25,10 @@ import typer
 
 from mnist_sample.randomness import draw_latents
 from models import checkpoint
+from models.digits import DigitsConfig, DigitsDiscriminator
+from models.registry import ARCHITECTURES, Architecture
 from models.untrusted import load_plain
+from tests.benchmarks.generator_speed import SHAPES, name_shape
 from train.evaluate.features import FeatureExtractor
 from train.evaluate.measures import Yardstick
 from train.evaluate.mnist import load_mnist
@@ -47,6 +53,8 @@ class Rung:
         weights: `average` (EMA), or `last`, the last step's.
         train_mode: sample as the tutorial does, each digit normalised with its batch mates.
         trained_by: the rung whose training this one shares; empty for its own.
+        generator: fields of `DigitsConfig` that differ from the defaults.
+        discriminator: arguments of `DigitsDiscriminator` that differ from the defaults.
     """
 
     change: str
@@ -55,8 +63,21 @@ class Rung:
     weights: str = "average"
     train_mode: bool = False
     trained_by: str = ""
+    generator: dict[str, int] = field(default_factory=dict)
+    discriminator: dict[str, int] = field(default_factory=dict)
+
+    def architecture(self) -> Architecture:
+        """Return the `digits` pair in this rung's shape."""
+        return replace(
+            ARCHITECTURES["digits"],
+            config=lambda classes: DigitsConfig(classes=classes, **self.generator),
+            discriminator=lambda config: DigitsDiscriminator(config.classes, **self.discriminator),
+        )
 
 
+Row = dict[str, float]
+"""A training's figures, by name, and its seconds."""
+LARGER: Final = {"channels_14": 32, "channels_7": 64}
 PLAIN: Final = {
     "objective": "bce",
     "estimate": False,
@@ -66,7 +87,8 @@ PLAIN: Final = {
     "beta2": 0.999,
     "clip": 0.0,
 }
-PENALISED: Final = PLAIN | {"objective": "relativistic"}
+PENALISED: Final = PLAIN | {"objective": "relativistic", "gamma": 1.0}
+FAST: Final = {"estimate": False, "clip": 0.0, "gamma": 1.0}
 LADDER: Final = {
     "printed": Rung(
         "the tutorial as printed: Adam, lr 0.01, sampled in training mode",
@@ -82,17 +104,39 @@ LADDER: Final = {
     ),
     "mode": Rung("sampled in evaluation mode", weights="last", trained_by="works"),
     "average": Rung("averaged weights (EMA)", trained_by="works"),
-    "layers": Rung("the `digits` pair: dense G, D without normalisation", PLAIN, labelled=False),
-    "objective": Rung("relativistic loss with R1 and R2", PENALISED, labelled=False),
-    "conditioning": Rung("class-conditional G and D", PENALISED),
-    "rates": Rung("lr 2e-3 that falls to 0, Adam's betas 0 and 0.99", {"estimate": False, "clip": 0.0}),
-    "estimate": Rung("penalties estimated from noise", {"clip": 0.0}),
-    "clip": Rung("gradients clipped at twice their usual norm: the default settings, but for the length"),
-    "memory": Rung("tried from there and left out: Adam's second beta 0.999", {"beta2": 0.999}),
-    "slow": Rung("tried and left out: lr 1e-3", {"lr": 1e-3}),
-    "ratio": Rung("tried and left out: G's rate twice D's", {"lr_ratio": 2.0}),
-    "shift": Rung("tried and left out: D's view moved by up to a pixel", {"shift": 1}),
+    "layers": Rung(
+        "the `digits` pair: dense G, D without normalisation", PLAIN, labelled=False, discriminator=LARGER
+    ),
+    "objective": Rung("relativistic loss with R1 and R2", PENALISED, labelled=False, discriminator=LARGER),
+    "conditioning": Rung("class-conditional G and D", PENALISED, discriminator=LARGER),
+    "rates": Rung("lr 2e-3 that falls to 0, Adam's betas 0 and 0.99", FAST, discriminator=LARGER),
+    "estimate": Rung(
+        "penalties estimated from noise",
+        FAST | {"estimate": True, "penalty_every": 1},
+        discriminator=LARGER,
+    ),
+    "clip": Rung(
+        "gradients clipped at twice their usual norm",
+        {"penalty_every": 1, "gamma": 1.0},
+        discriminator=LARGER,
+    ),
+    "fourth": Rung("penalties from every fourth digit", {"gamma": 1.0}, discriminator=LARGER),
+    "small": Rung("a D of half the channels, a quarter of the arithmetic", {"gamma": 1.0}),
+    "gamma": Rung("penalties of weight 0.3, not 1: the default settings, but for the length"),
+    "length": Rung("three times as many steps", {"steps": 3 * 1407}),
 }
+TRIED: Final = {
+    "gamma": LADDER["gamma"],
+    "memory": Rung("Adam's second beta 0.999", {"beta2": 0.999}),
+    "slow": Rung("lr 1e-3", {"lr": 1e-3}),
+    "ratio": Rung("G's rate twice D's", {"lr_ratio": 2.0}),
+    "shift": Rung("D's view moved by up to a pixel", {"shift": 1}),
+    "lighter": Rung("penalties of weight 0.1", {"gamma": 0.1}),
+    "latent": Rung("latents of 128 numbers", generator={"latent_dim": 128}),
+    "batch": Rung("batches of 256", {"batch_size": 256}),
+}
+WIDTHS: Final = {name_shape(shape): Rung("", generator=shape) for shape in SHAPES}
+TABLES: Final = {"ladder": LADDER, "tried": TRIED, "widths": WIDTHS}
 
 
 def train_rung(name: str, rung: Rung, data: Path, steps: int, seed: int, out: Path) -> Path:
@@ -102,7 +146,8 @@ def train_rung(name: str, rung: Rung, data: Path, steps: int, seed: int, out: Pa
         if folder.exists():
             shutil.rmtree(folder)
         settings = {"batch_size": 128, "steps": steps, "seed": seed, "device": "cpu", **rung.settings}
-        run(Request(str(data), folder, None, settings))
+        with patch.dict(ARCHITECTURES, digits=rung.architecture()):
+            run(Request(str(data), folder, None, settings))
     return folder
 
 
@@ -136,32 +181,40 @@ def draw_from(folder: Path, rung: Rung) -> Draw:
     return draw
 
 
+def measure_rung(folder: Path, rung: Rung, asked: npt.NDArray[np.int64], yardstick: Yardstick) -> Row:
+    """Return a trained rung's figures, and the seconds that its training took."""
+    conditional = bool(checkpoint.read(folder / "gen.pt")[0].class_names)
+    images = draw_from(folder, rung)(asked, 0, 0)
+    values = yardstick.measure(images, asked if conditional else None).values
+    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    return {name: values[name].value for name in FIGURES if name in values} | {"seconds": last["seconds"]}
+
+
+def describe_rung(title: str, rows: list[Row]) -> str:
+    """Return a line of the table: the figures of each seed, and the mean of their seconds."""
+    cells = ["; ".join(f"{row[name]:.3g}" if name in row else "-" for row in rows) for name in FIGURES]
+    return f"| {title} | {' | '.join(cells)} | {statistics.mean(row['seconds'] for row in rows):.0f} |"
+
+
 def main(
     data: Annotated[Path, typer.Option(help="Folder of MNIST's IDX files.")],
+    table: Annotated[str, typer.Option(help=f"One of {', '.join(TABLES)}.")] = "ladder",
     steps: Annotated[int, typer.Option(help="Length of each rung.")] = 1407,
     seeds: Annotated[int, typer.Option(help="Trainings of each rung.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs/ladder"),
 ) -> None:
-    """Train all rungs, measure them, and print the table in Markdown."""
+    """Train all rungs of a table, measure them, and print them in Markdown."""
     real = load_mnist(str(data))
     yardstick = Yardstick(real, FeatureExtractor())
     asked = real.test_labels.numpy()
     print(f"| change | {' | '.join(FIGURES)} | seconds |\n|{' --- |' * (len(FIGURES) + 2)}", flush=True)
-    for name, rung in LADDER.items():
+    results = {}
+    for name, rung in TABLES[table].items():
         source = data if rung.labelled else hide_labels(data, out)
-        rows, seconds = [], []
-        for seed in range(seeds):
-            folder = train_rung(name, rung, source, steps, seed, out)
-            conditional = bool(checkpoint.read(folder / "gen.pt")[0].class_names)
-            images = draw_from(folder, rung)(asked, seed, 0)
-            rows.append(yardstick.measure(images, asked if conditional else None).values)
-            last = (folder / "metrics.jsonl").read_text().splitlines()[-1]
-            seconds.append(json.loads(last)["seconds"])
-        cells = [
-            "; ".join(f"{row[figure].value:.3g}" if figure in row else "-" for row in rows)
-            for figure in FIGURES
-        ]
-        print(f"| {rung.change} | {' | '.join(cells)} | {statistics.mean(seconds):.0f} |", flush=True)
+        folders = [train_rung(name, rung, source, steps, seed, out) for seed in range(seeds)]
+        results[name] = [measure_rung(folder, rung, asked, yardstick) for folder in folders]
+        print(describe_rung(rung.change or name, results[name]), flush=True)
+        (out / f"{table}.json").write_text(json.dumps(results, indent=1))
 
 
 if __name__ == "__main__":
