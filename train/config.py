@@ -55,7 +55,7 @@ class TrainConfig:
     ema: float = 0.999
     clip: float = 2.0
     objective: Objective = "relativistic"
-    gamma: float = 0.3
+    gamma: float = 0.1
     estimate: bool = True
     penalty_every: int = 4
     still_head: bool = False

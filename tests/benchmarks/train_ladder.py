@@ -122,7 +122,7 @@ LADDER: Final = {
     ),
     "fourth": Rung("penalties from every fourth digit", {"gamma": 1.0}, discriminator=LARGER),
     "small": Rung("a D of half the channels, a quarter of the arithmetic", {"gamma": 1.0}),
-    "gamma": Rung("penalties of weight 0.3, not 1: the default settings, but for the length"),
+    "gamma": Rung("penalties of weight 0.1, not 1: the default settings, but for the length"),
     "length": Rung("three times as many steps", {"steps": 3 * 1407}),
 }
 TRIED: Final = {
@@ -131,7 +131,7 @@ TRIED: Final = {
     "slow": Rung("lr 1e-3", {"lr": 1e-3}),
     "ratio": Rung("G's rate twice D's", {"lr_ratio": 2.0}),
     "shift": Rung("D's view moved by up to a pixel", {"shift": 1}),
-    "lighter": Rung("penalties of weight 0.1", {"gamma": 0.1}),
+    "lighter": Rung("penalties of weight 0.03", {"gamma": 0.03}),
     "latent": Rung("latents of 128 numbers", generator={"latent_dim": 128}),
     "batch": Rung("batches of 256", {"batch_size": 256}),
 }
