@@ -41,8 +41,8 @@ def main(name: str) -> None:
         set_rates(state, config, step / STEPS)
         train_step(state, data, config, world)
         world.agree(step / STEPS, False)
-    backend = dist.get_backend_config(None).get_device_backend_map()[device.type]  # type: ignore[attr-defined]
-    print(f"{backend}: {world.broadcast('heard')}, losses {world.sum_(state.sums).tolist()}")
+    backends = dict(pair.split(":") for pair in dist.get_backend_config().split(","))
+    print(f"{backends[device.type]}: {world.broadcast('heard')}, losses {world.sum_(state.sums).tolist()}")
     dist.destroy_process_group()
 
 
