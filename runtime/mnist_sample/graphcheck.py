@@ -24,6 +24,8 @@ _MAX_RANK: Final = 6
 _MAX_WINDOW: Final = 64
 """For kernel sizes, strides, dilations, paddings and block sizes: no 28 x 28 picture needs more."""
 _ELEMENT_BYTES: Final = {FLOAT: 4, INT64: 8, UINT8: 1}
+_BATCHES: Final = (2, 3, 5)
+"""Shapes are worked out for each: one that fits only by chance, or has a fixed batch, fails for some."""
 
 Dims = tuple[int, ...]
 
@@ -33,7 +35,7 @@ class GraphError(ValueError):
 
 
 class Cost(NamedTuple):
-    """What a graph takes for each sample: values held, and multiplications made."""
+    """What a node takes, or a graph for each sample: values held, and multiplications made."""
 
     elements: int
     multiplies: int
@@ -53,12 +55,18 @@ class _Tensor(NamedTuple):
 
 @dataclass
 class _Node:
-    """A node with its inputs resolved; `None` stands for an input left out."""
+    """A node with its inputs resolved; `None` stands for an input left out.
+
+    Attributes:
+        multiplies: multiplications that it makes.
+        scratch: values that it holds beside its output.
+    """
 
     op: str
     inputs: list[_Tensor | None]
     attributes: dict[str, Any]
     multiplies: int = field(default=0)
+    scratch: int = field(default=0)
 
     def input(self, at: int) -> _Tensor:
         tensor = self.inputs[at] if at < len(self.inputs) else None
@@ -190,6 +198,7 @@ def _conv_transpose(node: _Node) -> _Tensor:
         for i in range(2)
     )
     node.multiplies = x.elements * math.prod(weight.dims[1:])
+    node.scratch = node.multiplies // x.dims[1]  # a window of output values for each input pixel
     return _Tensor(x.kind, (x.dims[0], channels, *size))
 
 
@@ -375,10 +384,14 @@ def _check_interface(graph: dict[str, Any], latent_dim: int, conditional: bool) 
         _require(found == expected, f"its {side} are not {', '.join(expected)} as the contract has them")
 
 
-def _run_shapes(graph: dict[str, Any], constants: dict[str, _Tensor], batch: int, latent_dim: int) -> Cost:
+def _run_shapes(
+    graph: dict[str, Any], constants: dict[str, _Tensor], batch: int, latent_dim: int
+) -> list[Cost]:
+    """Return what each node takes for a batch of this size."""
     known = dict(constants)
     known[contract.INPUT_LATENT] = _Tensor(FLOAT, (batch, latent_dim))
     known[contract.INPUT_LABEL] = _Tensor(INT64, (batch,))
+    costs: list[Cost] = []
     elements = multiplies = 0
     for raw in graph["nodes"]:
         op = raw.get("op", "")
@@ -401,12 +414,22 @@ def _run_shapes(graph: dict[str, Any], constants: dict[str, _Tensor], batch: int
             raise GraphError(f"{op}: {error}") from None
         _require(len(raw["outputs"]) == 1 and raw["outputs"][0] not in ("", *known), f"{op}: outputs clash")
         known[raw["outputs"][0]] = out
-        elements += out.elements
+        costs.append(Cost(out.elements + node.scratch, node.multiplies))
+        elements += costs[-1].elements
         multiplies += node.multiplies
         _require(elements <= batch * MAX_ELEMENTS_PER_SAMPLE, "it would take too much memory")
         _require(multiplies <= batch * MAX_MULTIPLIES_PER_SAMPLE, "it would take too long")
     _check_declared(graph, known, batch)
-    return Cost(-(-elements // batch), -(-multiplies // batch))
+    return costs
+
+
+def _check_growth(sizes: tuple[int, ...]) -> None:
+    """Refuse what grows faster than the batch: pairs of samples, of which a large batch has too many."""
+    grown = tuple(sizes[0] * batch for batch in _BATCHES)
+    _require(
+        len(set(sizes)) == 1 or tuple(size * _BATCHES[0] for size in sizes) == grown,
+        "it mixes the samples of a batch",
+    )
 
 
 def _check_declared(graph: dict[str, Any], known: dict[str, _Tensor], batch: int) -> None:
@@ -446,6 +469,9 @@ def check_graph(graph: dict[str, Any], latent_dim: int, conditional: bool) -> Co
             "constants clash",
         )
         constants[name] = _read_constant(tensor)
-    # Two batch sizes: a shape that fits only by chance, or has a fixed batch, fails for one of them.
-    _run_shapes(graph, constants, 3, latent_dim)
-    return _run_shapes(graph, constants, 2, latent_dim)
+    runs = [_run_shapes(graph, constants, batch, latent_dim) for batch in _BATCHES]
+    for costs in zip(*runs, strict=True):
+        for sizes in zip(*costs, strict=True):
+            _check_growth(sizes)
+    elements, multiplies = (sum(values) for values in zip(*runs[0], strict=True))
+    return Cost(-(-elements // _BATCHES[0]), -(-multiplies // _BATCHES[0]))

@@ -21,6 +21,10 @@ from mnist_sample.protobuf import MalformedError, Message, decode
 BUNDLED: Final = Path(__file__).with_name("generator.onnx")
 _Json = TypeVar("_Json", list[Any], dict[str, Any])
 _MAX_CLASS_NAME: Final = 32
+_MAX_JSON: Final = 2**20
+"""Characters of one metadata entry; lists in lists take a hundred times their text in memory."""
+_MAX_COMPLAINT: Final = 400
+"""Characters: what is wrong with a file may be a name of a million letters."""
 _DIGEST_LENGTH: Final = len(contract.DIGEST_PLACEHOLDER)
 _DIGEST_ENTRY: Final = (
     bytes([0x0A, len(contract.KEY_FILE_SHA256)])
@@ -144,6 +148,8 @@ def _check_identity(content: bytes, metadata: dict[str, str]) -> None:
 
 
 def _read_json(metadata: dict[str, str], key: str, kind: type[_Json]) -> _Json:
+    if len(metadata[key]) > _MAX_JSON:
+        raise ModelFileError(f"its metadata entry {key} is longer than {_MAX_JSON} characters")
     try:
         value = json.loads(metadata[key])
     except (ValueError, RecursionError):
@@ -233,4 +239,4 @@ def read_model(path: Path | None = None) -> ModelFile:
     try:
         return parse_model(content, path)
     except ModelFileError as error:
-        raise ModelFileError(f"cannot use model file {path}: {error}") from None
+        raise ModelFileError(f"cannot use model file {path}: {str(error)[:_MAX_COMPLAINT]}") from None

@@ -166,6 +166,27 @@ def _grow(model: ModelProto) -> None:
         )
 
 
+def _pair(model: ModelProto) -> None:
+    """Add every sample to every other: for a batch of thousands, values in the billions."""
+    for name, axis in (("first", 0), ("second", 1)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array([axis]), name))
+        model.graph.node.append(helper.make_node("Unsqueeze", ["dense", name], [f"dense_{name}"]))
+    model.graph.node.append(helper.make_node("Add", ["dense_first", "dense_second"], ["pairs"]))
+
+
+def _open_windows(model: ModelProto) -> None:
+    """Add a transposed convolution that makes little, out of windows that are large all together."""
+    window = np.zeros((4, 16, 64, 64), np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(window, "window"))
+    model.graph.node.append(
+        helper.make_node("ConvTranspose", ["maps", "window"], ["windows"], pads=[34] * 4, strides=[1, 1])
+    )
+
+
+def _name_at_length(model: ModelProto) -> None:
+    _node("Relu")(model).op_type = "x" * 1_000_000
+
+
 def _loop(model: ModelProto) -> None:
     _node("Relu")(model).input[0] = contract.OUTPUT_IMAGE
 
@@ -186,6 +207,7 @@ EDITS: list[tuple[Edit, str]] = [
     (_drop(contract.KEY_VERIFICATION), "lacks verification"),
     (_set(contract.KEY_TRAINING, "{"), "training is not a JSON dict"),
     (_set(contract.KEY_EVALUATION, "[" * 100_000), "evaluation is not a JSON dict"),
+    (_set(contract.KEY_TRAINING, f"[{'[],' * 400_000}[]]"), "training is longer than"),
     (_set(contract.KEY_CLASSES, '["0", "0"]'), "class names"),
     (_set(contract.KEY_CLASSES, '["\\u001b[2J"]'), "class names"),
     (_set(contract.KEY_CLASSES, "[]"), "inputs are not latent"),
@@ -204,6 +226,9 @@ EDITS: list[tuple[Edit, str]] = [
     (_operator("Relu", "Add"), "Add: an input is missing"),
     (_loop, "Relu has an unknown input"),
     (_grow, "too much memory|too long"),
+    (_pair, "mixes the samples of a batch"),
+    (_open_windows, "too much memory"),
+    (_name_at_length, "^.{1,600}$"),
     (_attribute("Conv", "strides", [0, 1]), "strides is out of bounds"),
     (_attribute("Conv", "pads", [-1, 1, 1, 1]), "pads is out of bounds"),
     (_attribute("Conv", "pads", [2**62, 1, 1, 1]), "pads is out of bounds"),
