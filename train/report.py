@@ -21,6 +21,7 @@ def write_report(folder: Path, facts: Mapping[str, Any], metrics: Sequence[Mappi
         title=html.escape(f"Training run {folder.resolve().name}"),
         summary=html.escape(_summarise(facts, last)),
         figures=_table(_figures(metrics)),
+        quality=_table(_quality(metrics)),
         settings=_table(_flatten(facts)),
         result=_embed(folder / "result.png"),
         losses=_embed(folder / "losses.png"),
@@ -44,6 +45,15 @@ def _figures(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for line in metrics:
         newest.update(line)
     return {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in newest.items()}
+
+
+def _quality(metrics: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return how far the digits were from real ones at each measurement."""
+    measured = [line for line in metrics if "frechet" in line]
+    return {
+        f"step {line['step']}": f"{line['frechet']:.3g} (real test digits: {line['frechet_real']:.3g})"
+        for line in measured
+    } or {"not measured": "the measure knows MNIST's digits only"}
 
 
 def _flatten(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -139,7 +139,8 @@ def test_a_run_on_digits_shows_how_good_they_are(
     assert len(figures) >= 3
     assert all(figure > 1 for figure in figures)
     assert f"Frechet {figures[-1]:.2f} (real 0.0" in capsys.readouterr().err
-    assert "frechet_real" in (tmp_path / "run" / "report.html").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert f"<th>step 4</th><td>{figures[-1]:.3g} (real test digits: 0.0" in page
 
 
 def test_progress_tells_losses_speed_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
