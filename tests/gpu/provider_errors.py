@@ -29,7 +29,7 @@ def provoke_errors(context: Context, report: Report) -> None:
     provoke(
         context, report, f"build for CPU only{note}", f"{real},cpu-build", environment(), "build for CPU only"
     )
-    with tempfile.TemporaryDirectory(dir=Path(onnxruntime.__file__).parents[2]) as folder:
+    with tempfile.TemporaryDirectory(dir=context.out) as folder:
         hidden = hide_libraries(Path(folder))
         provoke(context, report, f"libraries hidden{note}", real, hidden, "is missing")
 
@@ -37,11 +37,18 @@ def provoke_errors(context: Context, report: Report) -> None:
 def hide_libraries(folder: Path) -> dict[str, str]:
     """Copy onnxruntime to where no NVIDIA packages lie beside it; return an environment with it."""
     package = Path(onnxruntime.__file__).parent
-    # Links and not copies: the CUDA provider alone has hundreds of megabytes.
-    shutil.copytree(package, folder / package.name, copy_function=os.link)
+    shutil.copytree(package, folder / package.name, copy_function=link_or_copy)
     variables = environment(folder)
     variables.pop("LD_LIBRARY_PATH", None)
     return variables
+
+
+def link_or_copy(source: str, target: str) -> None:
+    """Link a file, since the CUDA provider alone has hundreds of megabytes; copy it to another disk."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def provoke(
