@@ -67,7 +67,9 @@ def _sample(
     model: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH", help="A .onnx file made by `python -m export`.  [default: the bundled one]"
+            metavar="PATH",
+            readable=False,  # checked where all that is wrong with a file is told alike
+            help="A .onnx file made by `python -m export`.  [default: the bundled one]",
         ),
     ] = None,
     digits: Annotated[

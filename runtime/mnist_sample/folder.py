@@ -47,15 +47,24 @@ def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int)
     )
     try:
         _write_chunks(_chunks(staging, job, batches, scale), job.n)
-        if exists:
+        if exists or not _rename_folder(staging, target):
             with os.scandir(staging) as entries:  # unlike a list, no longer for a million files
                 for entry in entries:
                     Path(entry.path).replace(target / entry.name)
-        else:
-            staging.chmod(0o777 & ~current_umask())  # mkdtemp makes private folders
-            staging.rename(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _rename_folder(staging: Path, target: Path) -> bool:
+    """Make `staging` the new folder `target`; return False if another run, perhaps another shard, was first."""
+    staging.chmod(0o777 & ~current_umask())  # mkdtemp makes private folders
+    try:
+        staging.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        return False
+    return True
 
 
 def _chunks(folder: Path, job: Job, batches: Iterable[Samples], scale: int) -> Iterator[Chunk]:

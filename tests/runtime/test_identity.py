@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mnist_sample.cli import run_arguments
+from mnist_sample.folder import _write_chunks as write_chunks
+from mnist_sample.pngworker import Chunk
 from mnist_sample.randomness import MAX_INDEX, MAX_SEED
 from mnist_sample.sampler import Sampler
 
@@ -85,3 +88,17 @@ def test_shards_fill_a_folder_with_the_files_of_one_run(conditional: Path, tmp_p
     whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
     assert len(whole) == 40
     assert {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()} == whole
+
+
+def test_another_shard_makes_the_new_folder_first(
+    conditional: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(chunks: Iterable[Chunk], n: int) -> None:
+        write_chunks(chunks, n)
+        (tmp_path / "shards").mkdir()
+        (tmp_path / "shards" / "another shard's").touch()
+
+    monkeypatch.setattr("mnist_sample.folder._write_chunks", write)
+    assert run_arguments(["--model", str(conditional), "--n", "2", "--out", f"{tmp_path}/shards/"]) == 0
+    assert len(list((tmp_path / "shards").iterdir())) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["shards"]

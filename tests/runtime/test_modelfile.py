@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -264,6 +265,20 @@ def test_the_command_says_so_in_a_line_and_writes_nothing(
     assert err.startswith(f"mnist-sample: cannot use model file {path}: ")
     assert err.count("\n") == 1
     assert [found.name for found in tmp_path.iterdir()] == ["edited.onnx"]
+
+
+def test_a_file_that_may_not_be_read(
+    conditional: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("os.access", lambda *_: False)  # who tests as root may read everything
+    monkeypatch.setattr(Path, "open", refuse)
+    assert run_arguments(["--model", str(conditional)]) == 1
+    assert (
+        capsys.readouterr().err == f"mnist-sample: cannot read model file {conditional}: Permission denied\n"
+    )
 
 
 def test_a_graph_that_only_onnxruntime_refuses(tmp_path: Path) -> None:
