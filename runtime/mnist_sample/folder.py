@@ -56,7 +56,7 @@ def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int)
 
 
 def _rename_folder(staging: Path, target: Path) -> bool:
-    """Make `staging` the new folder `target`; return False if another run, perhaps another shard, was first."""
+    """Make `staging` the new folder `target`; return False if another shard was first."""
     staging.chmod(0o777 & ~current_umask())  # mkdtemp makes private folders
     try:
         staging.rename(target)
