@@ -190,17 +190,20 @@ def _download() -> None:
     previous = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
     try:
-        target = DOWNLOAD_FOLDER / RAW_FOLDER
-        target.mkdir(parents=True, exist_ok=True)
+        DOWNLOAD_FOLDER.mkdir(exist_ok=True)
         with (
             tempfile.TemporaryDirectory(dir=DOWNLOAD_FOLDER, prefix=".download-") as folder,
             contextlib.redirect_stderr(io.StringIO()),
             contextlib.redirect_stdout(io.StringIO()),
         ):
             MNIST(folder, download=True)
+            target = DOWNLOAD_FOLDER / RAW_FOLDER
+            target.mkdir(parents=True, exist_ok=True)
             for path in (Path(folder) / RAW_FOLDER).iterdir():
                 path.replace(target / path.name)
     except (RuntimeError, OSError) as error:
+        with contextlib.suppress(OSError):  # it holds something else
+            DOWNLOAD_FOLDER.rmdir()
         raise MissingError(f"MNIST could not be downloaded: {REMEDY}") from error
     finally:
         socket.setdefaulttimeout(previous)
