@@ -25,7 +25,6 @@ from models.checkpoint import Checkpoint
 EXAMPLE_BATCH = 3
 """Two or more, since torch.export takes a dimension of 1 for a constant."""
 EXPORTING_PACKAGES = ("torch", "onnx", "onnxscript")
-"""The packages that shape the graph: with the same versions, the same checkpoint gives the same graph."""
 
 
 class ContractModule(nn.Module):
@@ -60,9 +59,9 @@ def build_graph(checkpoint: Checkpoint, generator: nn.Module, opset: int) -> onn
 
 
 def count_unfolded_nodes(checkpoint: Checkpoint, generator: nn.Module, opset: int) -> int:
-    """Return how many nodes the exporter makes of the generator as it stands."""
+    """Return how many nodes the exporter makes of the generator as it stands, if nothing is folded."""
     with _quiet():
-        return len(_run_exporter(generator, example_inputs(checkpoint), opset).graph.node)
+        return len(_run_exporter(generator, example_inputs(checkpoint), opset, optimize=False).graph.node)
 
 
 def example_inputs(checkpoint: Checkpoint) -> tuple[Tensor, ...]:
@@ -80,7 +79,6 @@ def describe(checkpoint: Checkpoint, sha256: str, verification: Mapping[str, flo
         sha256: of the checkpoint's bytes.
         verification: check -> measured difference.
     """
-    versions = {"mnist-sample": __version__} | {name: version(name) for name in EXPORTING_PACKAGES}
     return {
         contract.KEY_CONTRACT: str(contract.CONTRACT_VERSION),
         contract.KEY_ARCHITECTURE: checkpoint.architecture,
@@ -88,10 +86,15 @@ def describe(checkpoint: Checkpoint, sha256: str, verification: Mapping[str, flo
         contract.KEY_CLASSES: encode_json(list(checkpoint.class_names)),
         contract.KEY_TRAINING: encode_json(checkpoint.training),
         contract.KEY_CHECKPOINT_SHA256: sha256,
-        contract.KEY_VERSIONS: encode_json(versions),
+        contract.KEY_VERSIONS: encode_json(exporting_versions()),
         contract.KEY_VERIFICATION: encode_json(dict(verification)),
         contract.KEY_EVALUATION: encode_json(checkpoint.evaluation),
     }
+
+
+def exporting_versions() -> dict[str, str]:
+    """Return the versions that shape the file: with the same ones, the same checkpoint gives the same."""
+    return {"mnist-sample": __version__} | {name: version(name) for name in EXPORTING_PACKAGES}
 
 
 def encode_json(value: object) -> str:
@@ -124,7 +127,9 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _run_exporter(generator: nn.Module, example: tuple[Tensor, ...], opset: int) -> onnx.ModelProto:
+def _run_exporter(
+    generator: nn.Module, example: tuple[Tensor, ...], opset: int, optimize: bool = True
+) -> onnx.ModelProto:
     """Run torch.export's ONNX exporter with a symbolic batch."""
     batch = torch.export.Dim(contract.BATCH_AXIS)
     program = torch.onnx.export(
@@ -133,6 +138,7 @@ def _run_exporter(generator: nn.Module, example: tuple[Tensor, ...], opset: int)
         dynamo=True,
         external_data=False,
         opset_version=opset,
+        optimize=optimize,
         input_names=[contract.INPUT_LATENT, contract.INPUT_LABEL][: len(example)],
         output_names=[contract.OUTPUT_IMAGE, contract.OUTPUT_SAMPLE],
         dynamic_shapes=(tuple({0: batch} for _ in example),),

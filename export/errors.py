@@ -49,6 +49,10 @@ class ValueMismatchError(ExportError):
     """The graph's `sample` differs from PyTorch's."""
 
 
+class InexactConstantsError(ExportError):
+    """Without float32's noise, the graph is further from PyTorch than the rounding of its constants."""
+
+
 class GreyScaleError(ExportError):
     """`image` is not the rounded `sample`."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
 from export.checks import CHECKS, Candidate, Finding
-from export.checks.metadata import check_metadata
+from export.checks.metadata import check_differences, check_metadata
 from export.checks.whole import check_sampler
 from export.convert import annotate, build_graph, count_unfolded_nodes, describe
 from export.errors import CheckpointRefusedError, ExportError
@@ -63,7 +63,8 @@ def check(source: Path, target: Path, options: Options, report: Report) -> None:
     """
     checkpoint, sha256, generator = _load(source, report)
     content = _read_bounded(target)
-    run_checks(_make_candidate(content, checkpoint, sha256, generator, options), report)
+    candidate = _make_candidate(content, checkpoint, sha256, generator, options)
+    report(check_differences(candidate, run_checks(candidate, report)))
 
 
 def make_verified(
@@ -93,14 +94,16 @@ def make_verified(
     return content
 
 
-def run_checks(candidate: Candidate, report: Report) -> dict[str, float]:
-    """Run all checks in order and return the figures to keep: what was compared -> largest difference.
+def run_checks(
+    candidate: Candidate, report: Report, checks: Iterable[Callable[[Candidate], Finding]] = CHECKS
+) -> dict[str, float]:
+    """Run the checks in order and return the figures to keep: what was compared -> largest difference.
 
     Raises:
         ExportError: of the first check that fails.
     """
     figures: dict[str, float] = {}
-    for run_check in CHECKS:
+    for run_check in checks:
         finding = run_check(candidate)
         report(finding)
         figures |= {name: float(f"{value:.1e}") for name, value in finding.figures.items()}

@@ -12,6 +12,7 @@ from export.checks.agreement import (
     check_values,
 )
 from export.checks.candidate import Candidate, Finding
+from export.checks.exact import check_exact
 from export.checks.greyscale import check_grey_scale
 from export.checks.metadata import check_metadata
 from export.checks.structure import (
@@ -37,6 +38,7 @@ CHECKS: tuple[Callable[[Candidate], Finding], ...] = (
     check_metadata,
     check_sampler,  # bounds what a graph may ask for, so it comes before anything runs
     check_values,
+    check_exact,
     check_grey_scale,
     check_rows_alone,
     check_repeat,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 
 from export.checks.candidate import Candidate, Finding
 from export.convert import describe
@@ -12,6 +13,9 @@ from mnist_sample import contract
 
 FREE_KEYS = (contract.KEY_VERSIONS, contract.KEY_VERIFICATION, contract.KEY_FILE_SHA256)
 """Entries that the checkpoint does not determine."""
+SAME_SIZE = 10.0
+NEGLIGIBLE = 1e-6
+"""A difference this small, 1/7,800 of a grey level, may be zero elsewhere."""
 
 
 def check_metadata(candidate: Candidate) -> Finding:
@@ -36,9 +40,29 @@ def check_metadata(candidate: Candidate) -> Finding:
     differences = _decode_object(contract.KEY_VERIFICATION, found[contract.KEY_VERIFICATION])
     if not candidate.draft and not differences:
         raise MetadataError("metadata verification names no measured difference")
-    if not all(isinstance(value, float | int) and math.isfinite(value) for value in differences.values()):
+    if not all(type(value) in (float, int) and math.isfinite(value) for value in differences.values()):  # type: ignore[arg-type]
         raise MetadataError("metadata verification holds something else than numbers")
     return Finding("metadata", f"{len(found)} entries, true to the checkpoint")
+
+
+def check_differences(candidate: Candidate, measured: Mapping[str, float]) -> Finding:
+    """The differences that the file says were measured are such as are measured here.
+
+    Other processors and other versions round otherwise, so the size counts and not the digits.
+
+    Raises:
+        MetadataError: names the difference.
+    """
+    metadata = {entry.key: entry.value for entry in candidate.model.metadata_props}
+    said: dict[str, float] = json.loads(metadata[contract.KEY_VERIFICATION])
+    if said.keys() != measured.keys():
+        raise MetadataError(f"metadata verification should name {', '.join(measured)}, and nothing else")
+    for name, value in measured.items():
+        if abs(said[name] - value) > SAME_SIZE * min(said[name], value) + NEGLIGIBLE:
+            raise MetadataError(
+                f"metadata verification says {name} {said[name]:.1e}; measured here is {value:.1e}"
+            )
+    return Finding("recorded differences", f"all {len(said)} of the size that is measured here")
 
 
 def _decode_object(key: str, text: str) -> dict[str, object]:

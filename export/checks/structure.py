@@ -78,8 +78,10 @@ def check_versions(candidate: Candidate) -> Finding:
         UnsupportedVersionError: names the version and the range.
     """
     model = candidate.model
-    opsets = {entry.domain: entry.version for entry in model.opset_import}
-    opset = opsets.get("", 0)
+    opsets = [entry.version for entry in model.opset_import if not entry.domain]
+    if len(opsets) != 1:
+        raise UnsupportedVersionError(f"the file names {len(opsets)} opsets of the standard domain, not one")
+    opset = opsets[0]
     if not MIN_OPSET <= opset <= MAX_OPSET:
         raise UnsupportedVersionError(f"opset {opset} is not one of {MIN_OPSET} to {MAX_OPSET}")
     if model.ir_version > contract.MAX_IR_VERSION:

@@ -25,8 +25,10 @@ import torch
 
 from export.checks import CHECKS, Candidate
 from export.checks.candidate import Array, Arrays
+from export.checks.metadata import check_differences
 from export.checks.whole import check_rebuild
 from export.errors import ExportError
+from export.run import run_checks
 from tests.export.exported import OPTIONS, Exported
 from tests.export.mutants import Mutant, apply_to_file, make_mutants
 
@@ -78,9 +80,8 @@ def judge(exported: Exported, mutant: Mutant) -> Verdict:
     known = {field.name: getattr(exported.candidate, field.name) for field in fields(Candidate)}
     candidate = StudiedCandidate(**known | {"content": apply_to_file(exported.content, mutant)})
     try:
-        for run_check in CHECKS:
-            if run_check is not check_rebuild:
-                run_check(candidate)
+        figures = run_checks(candidate, lambda _: None, [c for c in CHECKS if c is not check_rebuild])
+        check_differences(candidate, figures)
     except ExportError as error:
         return Verdict(type(error).__name__.removesuffix("Error"))
     sample, levels = measure_change(exported.candidate, candidate)

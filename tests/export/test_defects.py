@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,13 +20,23 @@ from export.checks.candidate import Arrays, Candidate, run_session
 from mnist_sample import contract
 from models.checkpoint import Checkpoint
 from tests.export.exported import OPTIONS, Exported
-from tests.export.mutants import Mutant, apply_to_file, make_mutants
+from tests.export.mutants import Mutant, apply_to_file, envelope, make_mutants
 from tests.export.mutants.nodes import ignore_label
 
 Build = Callable[[Checkpoint, nn.Module, int], onnx.ModelProto]
 
 DEFECTS: dict[str, tuple[str, type[errors.ExportError]]] = {
     "a perturbed weight": ("gemm_1.1: one weight off by 1 %", errors.ValueMismatchError),
+    "a slightly perturbed weight": (
+        "conv_6.1: rounded to 16 bits of fraction",
+        errors.InexactConstantsError,
+    ),
+    "latents clipped where none are drawn": ("latents clipped at 100", errors.ValueMismatchError),
+    "a millionth of the batch mates": (
+        "every row gets a little of its batch mates",
+        errors.SamplerRefusedError,
+    ),
+    "two opsets": ("opset 19 beside it", errors.UnsupportedVersionError),
     "swapped channels": ("gemm_3.1: two entries of the first axis swapped", errors.ValueMismatchError),
     "a transposed kernel": ("conv_6.1: kernels transposed", errors.ValueMismatchError),
     "a weight that is NaN": ("gemm_3.1: one weight NaN", errors.ValueMismatchError),
@@ -152,7 +163,9 @@ def test_a_missing_entry_is_found(monkeypatch: pytest.MonkeyPatch, digits: Expor
 
 
 FILE_DEFECTS: dict[str, type[errors.ExportError]] = {
-    "gemm_3.1: all off by half of BatchNorm's epsilon": errors.RebuildError,
+    'verification {"onnx-float64": 0.0': errors.MetadataError,
+    "a note": errors.RebuildError,
+    "gemm_3.1: all off by half of BatchNorm's epsilon": errors.InexactConstantsError,
     "no evaluation": errors.MetadataError,
     "verification {}": errors.MetadataError,
     'training {"data": "mnist"}': errors.MetadataError,
@@ -169,6 +182,16 @@ def test_check_refuses_a_file_changed_and_sealed_afterwards(
     with pytest.raises(errors.ExportError) as caught:
         export.run.check(digits.source, path, OPTIONS, lambda _: None)
     assert type(caught.value) is FILE_DEFECTS[name], caught.value
+
+
+def test_differences_that_nobody_measured_are_refused(digits: Exported, tmp_path: Path) -> None:
+    """All names right, the numbers made up."""
+    said = dict.fromkeys(json.loads(digits.metadata[contract.KEY_VERIFICATION]), 0.0)
+    path = tmp_path / "gen.onnx"
+    edit = envelope.set_entry(contract.KEY_VERIFICATION, json.dumps(said | {"onnx-float64": 4e-5}))
+    path.write_bytes(apply_to_file(digits.content, Mutant("", "", edit)))
+    with pytest.raises(errors.MetadataError, match=r"says onnx-float64 4.0e-05; measured here is"):
+        export.run.check(digits.source, path, OPTIONS, lambda _: None)
 
 
 def test_a_flipped_bit_is_found_by_the_digest(digits: Exported, tmp_path: Path) -> None:

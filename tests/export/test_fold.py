@@ -83,6 +83,18 @@ NETS: dict[str, tuple[Callable[[], Net], int]] = {
         lambda: Net(lambda x, a, n: n(F.relu(a(x))), a=nn.Linear(8, 6), n=nn.BatchNorm1d(6)),
         1,
     ),
+    "a chain of dense layers": (
+        lambda: Net(
+            lambda x, a, k, b, m, c, n: F.relu(n(maps(c(F.relu(m(b(F.relu(k(a(x))))))))),
+            a=nn.Linear(8, 6, bias=False),
+            k=nn.BatchNorm1d(6),
+            b=nn.Linear(6, 5, bias=False),
+            m=nn.BatchNorm1d(5),
+            c=nn.Linear(5, 8, bias=False),
+            n=nn.BatchNorm2d(2),
+        ),
+        0,
+    ),
     "two in a row": (
         lambda: Net(
             lambda x, a, m, n: n(m(a(x))),

@@ -18,7 +18,14 @@ OTHER_VALUES: dict[str, tuple[str, ...]] = {
     contract.KEY_TRAINING: ("{}", "[]", '{"data": "mnist"}'),
     contract.KEY_CHECKPOINT_SHA256: ("0" * 64, ""),
     contract.KEY_VERSIONS: ("{}", "[]", "?", '{"torch": 2}'),
-    contract.KEY_VERIFICATION: ("{}", "[]", "?", '{"onnx-float64": NaN}', '{"onnx-float64": "small"}'),
+    contract.KEY_VERIFICATION: (
+        "{}",
+        "[]",
+        "?",
+        '{"onnx-float64": 0.0}',
+        '{"onnx-float64": NaN}',
+        '{"onnx-float64": "small"}',
+    ),
     contract.KEY_EVALUATION: ('{"frechet": 1}', "[]"),
 }
 """Entries of the metadata and values that are not this checkpoint's."""
@@ -30,6 +37,7 @@ def make_mutants(model: onnx.ModelProto) -> Iterator[Mutant]:
         yield Mutant("an unsupported version", f"opset {version}", _set_opset(version))
     for version in (11, 13, 99):
         yield Mutant("an unsupported version", f"IR version {version}", _set_ir_version(version))
+    yield Mutant("an unsupported version", "opset 19 beside it", lambda model: _add_domain(model, "", 19))
     yield Mutant("no version", "no opset", lambda model: model.ClearField("opset_import"))
     yield Mutant("no version", "no IR version", lambda model: model.ClearField("ir_version"))
     for key in contract.METADATA_KEYS:
@@ -37,15 +45,16 @@ def make_mutants(model: onnx.ModelProto) -> Iterator[Mutant]:
         yield Mutant("metadata twice", f"{key} twice", _repeat_entry(key))
     for key, values in OTHER_VALUES.items():
         for value in values:
-            yield Mutant("wrong metadata", f"{key} {value[:20] or 'empty'}", _set_entry(key, value))
+            yield Mutant("wrong metadata", f"{key} {value[:20] or 'empty'}", set_entry(key, value))
     yield Mutant("unknown metadata", "an entry more", _add_entry)
     for position, tensor in enumerate(model.graph.initializer):
         yield Mutant("external data", f"{tensor.name} in another file", _move_out(position))
         yield Mutant("a truncated tensor", f"{tensor.name} cut short", _cut(position))
     yield Mutant(
-        "another domain", "com.microsoft declared", lambda model: _add_domain(model, "com.microsoft")
+        "another domain", "com.microsoft declared", lambda model: _add_domain(model, "com.microsoft", 1)
     )
     yield Mutant("bytes too many", "20 kB of notes", _set_graph("doc_string", "x" * 20_000))
+    yield Mutant("bytes too many", "a note", lambda model: setattr(model, "doc_string", "made in haste"))
     yield Mutant("bytes too many", "an unused constant", _add_constant)
     yield Mutant("bytes too many", "a constant twice", _repeat_constant)
     yield Mutant("a function", "a function of its own", _add_function)
@@ -79,7 +88,8 @@ def _repeat_entry(key: str) -> Edit:
     return lambda model: model.metadata_props.append(_entry(model, key))
 
 
-def _set_entry(key: str, value: str) -> Edit:
+def set_entry(key: str, value: str) -> Edit:
+    """Return an edit that gives the metadata entry `key` another value."""
     return lambda model: setattr(_entry(model, key), "value", value)
 
 
@@ -105,8 +115,8 @@ def _cut(position: int) -> Edit:
     return edit
 
 
-def _add_domain(model: onnx.ModelProto, domain: str) -> None:
-    model.opset_import.append(helper.make_opsetid(domain, 1))
+def _add_domain(model: onnx.ModelProto, domain: str, version: int) -> None:
+    model.opset_import.append(helper.make_opsetid(domain, version))
 
 
 def _add_constant(model: onnx.ModelProto) -> None:

@@ -55,6 +55,9 @@ def make_mutants(model: onnx.ModelProto) -> Iterator[Mutant]:
             "an input that is not used", f"{name} replaced by a constant", _replace_by_constant(name)
         )
     yield Mutant("a row not its own", "every row gets the first row's latent", _share_first_row)
+    yield Mutant("a row not its own", "every row gets a little of its batch mates", _mix_rows)
+    for bound in (6, 100):
+        yield Mutant("wrong far out", f"latents clipped at {bound}", _clip_latents(bound))
 
 
 def _insert(model: onnx.ModelProto, name: str, node: onnx.NodeProto) -> None:
@@ -141,6 +144,30 @@ def _add_output(model: onnx.ModelProto) -> None:
     extra = model.graph.output.add()
     extra.CopyFrom(model.graph.output[1])
     extra.name = model.graph.node[0].output[0]
+
+
+def _mix_rows(model: onnx.ModelProto) -> None:
+    """Add a millionth of X X^T X: none of its operators looks across the batch by itself."""
+    write_constant(model, "little", np.float32(1e-6))
+    insert_behind(
+        model,
+        next(node.output[0] for node in model.graph.node if LATENT in node.input),
+        make_node("Gemm", "before", "before", output="similar", transB=1),
+        make_node("MatMul", "similar", "before", output="mixed"),
+        make_node("Mul", "mixed", "little", output="trace"),
+        make_node("Add", "before", "trace"),
+    )
+
+
+def _clip_latents(bound: float) -> Edit:
+    def edit(model: onnx.ModelProto) -> None:
+        write_constant(model, "low", np.float32(-bound))
+        write_constant(model, "high", np.float32(bound))
+        model.graph.node.insert(0, make_node("Clip", LATENT, "low", "high", output="clipped"))
+        model.graph.node[0].name = "inserted"
+        replace_uses(model, LATENT, "clipped", after=0)
+
+    return edit
 
 
 def _turn_over(model: onnx.ModelProto) -> None:

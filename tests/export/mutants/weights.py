@@ -33,8 +33,26 @@ def swap(axis: int) -> Change:
     return lambda array: np.take(array, [1, 0, *range(2, array.shape[axis])], axis)
 
 
+def at_median(change: Change) -> Change:
+    """Return a change of only the element of median magnitude."""
+
+    def apply(array: Array) -> Array:
+        place = np.abs(array).argsort(axis=None)[array.size // 2]
+        array.flat[place] = change(array.flat[place : place + 1])[0]
+        return array
+
+    return apply
+
+
+def shorten(array: Array) -> Array:
+    """Keep 16 of a fraction's 23 bits: half a thousandth of a per cent off."""
+    return (array.view(np.uint32) & np.uint32(0xFFFFFF80)).view(np.float32)
+
+
 ANY: dict[str, tuple[str, Change]] = {
     "one weight off by 1 %": ("a perturbed weight", at_largest(lambda x: x * np.float32(1.01))),
+    "one weight off by 0.1 %": ("a perturbed weight", at_largest(lambda x: x * np.float32(1.001))),
+    "a usual weight off by 0.1 %": ("a perturbed weight", at_median(lambda x: x * np.float32(1.001))),
     "one weight of the other sign": ("a perturbed weight", at_largest(lambda x: -x)),
     "one weight zero": ("a perturbed weight", at_largest(lambda x: x * 0)),
     "one bit flipped": ("a perturbed weight", at_largest(flip_bit)),
@@ -46,6 +64,7 @@ ANY: dict[str, tuple[str, Change]] = {
     "all zero": ("weights scaled", lambda x: x * 0),
     "all shifted by 0.001": ("weights shifted", lambda x: x + np.float32(1e-3)),
     "rounded to half precision": ("weights rounded", lambda x: x.astype(np.float16).astype(np.float32)),
+    "rounded to 16 bits of fraction": ("weights rounded", shorten),
     "two entries of the first axis swapped": ("swapped channels", swap(0)),
     "order of the first axis reversed": ("swapped channels", lambda x: x[::-1]),
 }
