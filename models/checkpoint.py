@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,8 @@ def encode(checkpoint: Checkpoint) -> bytes:
         CheckpointError: the facts beside the weights are more than JSON can hold, so nobody could read it.
     """
     try:
-        check_json_object("training", checkpoint.training)
-        check_json_object("evaluation", checkpoint.evaluation)
+        training = check_json_object("training", checkpoint.training)
+        evaluation = check_json_object("evaluation", checkpoint.evaluation)
     except UntrustedFileError as error:
         raise CheckpointError(f"the checkpoint cannot be written: {error}") from error
     buffer = io.BytesIO()
@@ -70,8 +71,9 @@ def encode(checkpoint: Checkpoint) -> bytes:
             "config": asdict(checkpoint.config),
             "class_names": list(checkpoint.class_names),
             "weights": checkpoint.weights,
-            "training": checkpoint.training,
-            "evaluation": checkpoint.evaluation,
+            # As JSON gives it back: no tuple, and nothing shared, which a reader would refuse.
+            "training": json.loads(json.dumps(training)),
+            "evaluation": json.loads(json.dumps(evaluation)),
         },
         buffer,
     )
@@ -163,10 +165,11 @@ def _read_class_names(raw: dict[str, Any], config: Config) -> tuple[str, ...]:
     if type(names) is not list or len(names) != config.classes:
         raise CheckpointError(f"it should name {config.classes} classes, as its configuration says")
     if not all(
-        type(name) is str and 0 < len(name) <= MAX_CLASS_NAME and name.isprintable() for name in names
+        type(name) is str and 0 < len(name) <= MAX_CLASS_NAME and name.isprintable() and "," not in name
+        for name in names
     ):
         raise CheckpointError(
-            f"its class names should be printable texts of up to {MAX_CLASS_NAME} characters"
+            f"its class names should be printable texts of up to {MAX_CLASS_NAME} characters without a comma"
         )
     if len(set(names)) != len(names):
         raise CheckpointError("it gives two classes the same name")
@@ -197,7 +200,8 @@ def _check_shape(name: str, have: object, want: Tensor) -> None:
     if type(have) not in (Tensor, nn.Parameter):
         raise CheckpointError(f"its {name} is not a tensor")
     assert isinstance(have, Tensor)
-    if have.layout is not torch.strided or have.device.type != "cpu" or have.is_quantized:
+    strange = have.layout is not torch.strided or have.is_nested or have.is_quantized
+    if strange or have.device.type != "cpu":
         raise CheckpointError(f"its {name} is not a plain tensor")
     if have.shape != want.shape or have.dtype != want.dtype:
         raise CheckpointError(

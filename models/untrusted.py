@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
+import warnings
 import zipfile
 from typing import Any
 
@@ -33,7 +35,8 @@ def load_plain(content: bytes) -> dict[str, Any]:
     """
     _check_archive(content)
     try:
-        raw = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch remarks on what is refused or harmless
+            raw = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UntrustedFileError("it holds more than plain tensors and values, and was refused") from error
     except Exception as error:  # a malformed stream can make the unpickler raise anything
@@ -58,12 +61,15 @@ def _check_archive(content: bytes) -> None:
             entries = archive.infolist()
             _check_entries(entries, len(content))
             damaged = archive.testzip()
+            descriptions = [archive.read(entry) for entry in entries if _is_description(entry)]
     except UntrustedFileError:
         raise
     except Exception as error:  # a malformed directory can make zipfile raise many things
         raise UntrustedFileError("it is damaged or cut off; copy it anew or train again") from error
     if damaged is not None:
         raise UntrustedFileError("it is damaged: a checksum does not fit; copy it anew or train again")
+    for description in descriptions:
+        _check_description(description)
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
@@ -72,8 +78,36 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
         raise UntrustedFileError(
             "it would unpack to more than its own size; it was not made by training here"
         )
-    if any(entry.filename.endswith(".pkl") and entry.file_size > MAX_PICKLE_BYTES for entry in entries):
+    if any(_is_description(entry) and entry.file_size > MAX_PICKLE_BYTES for entry in entries):
         raise UntrustedFileError(f"its description is larger than {MAX_PICKLE_BYTES >> 20} MiB")
+
+
+def _is_description(entry: zipfile.ZipInfo) -> bool:
+    return entry.filename.endswith(".pkl")
+
+
+def _check_description(description: bytes) -> None:
+    """Refuse what would keep the unpickler busy for ever: a table's names must be quick to compare.
+
+    A tuple of one tuple twice, that of another twice, and so on, is hashed in 2**depth steps; a file by
+    `torch.save` never refers to a tuple a second time. Integers above 64 bits can be chosen to collide.
+    """
+    tuples: set[object] = set()
+    maker = ""
+    try:
+        for operation, argument, _ in pickletools.genops(description):
+            if operation.name in ("BINPUT", "LONG_BINPUT"):  # torch knows no other way to remember
+                tuples.update([argument] if "TUPLE" in maker else [])
+            elif operation.name in ("BINGET", "LONG_BINGET") and argument in tuples:
+                raise UntrustedFileError("it holds a tuple more than once; it was not made by training here")
+            elif type(argument) is int and abs(argument) >= 2**63:
+                raise UntrustedFileError("it holds an integer of more than 64 bits")
+            elif operation.name != "PROTO":
+                maker = operation.name
+    except ValueError as error:
+        if isinstance(error, UntrustedFileError):
+            raise
+        raise UntrustedFileError("it is damaged; copy it anew or train again") from error
 
 
 def check_json_object(name: str, value: object, max_values: int = MAX_VALUES) -> dict[str, Any]:

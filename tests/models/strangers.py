@@ -87,6 +87,19 @@ def laughs() -> list[Any]:
     return nested
 
 
+def describe(body: bytes) -> bytes:
+    """Return a good checkpoint with another description, given by its pickle operations."""
+    return rewrite_archive(
+        lambda name, content: b"\x80\x02" + body + b"." if name.endswith(".pkl") else content
+    )
+
+
+def name_of_pairs(remember: bytes) -> bytes:
+    """Return a table whose name is a pair of one pair twice, and so on 60 times: 2**60 steps to hash."""
+    pair = remember + b"h\x01\x86"
+    return describe(b"}" + b")\x85" + pair * 60 + b"K\x01s")
+
+
 def endless() -> Raw:
     table: Raw = {}
     table["self"] = table
@@ -137,11 +150,30 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
         "description is larger",
     ),
     "a storage larger than its bytes": (lambda: rewrite_archive(claim_huge_storage), "damaged"),
+    "a name that takes for ever to hash": (lambda: name_of_pairs(b"q\x01"), "a tuple more than once"),
+    "a name that takes for ever, remembered twice": (
+        lambda: name_of_pairs(b"\x80\x02q\x02r\x01\x00\x00\x00"),
+        "a tuple more than once",
+    ),
+    "an integer of a thousand bits": (
+        lambda: describe(b"}\x8a\x80" + b"\x7f" * 128 + b"K\x01s"),
+        "more than 64 bits",
+    ),
+    "a description that stops within a text": (lambda: describe(b"X\xff\xff\xff\x7fx"), "damaged"),
+    "a description that torch remarks on": (lambda: describe(b"\x80\x04}"), "its format"),
+    "a nested weight": (
+        lambda: change_weight(lambda weight: torch.nested.as_nested_tensor([weight[0], weight[1]])),
+        "not a plain tensor",
+    ),
+    "a class name with a comma": (
+        lambda: change(lambda raw: raw["class_names"].__setitem__(0, "a,b")),
+        "without a comma",
+    ),
     "a tensor alone": (lambda: save(torch.zeros(3)), "not a generator's checkpoint"),
     "no format": (lambda: change(lambda raw: raw.pop("format")), "format"),
     "a format to come": (lambda: change(lambda raw: raw.update(format=2)), "its format 2 is unknown"),
     "a format that is true": (lambda: change(lambda raw: raw.update(format=True)), "format of type bool"),
-    "an endless format": (lambda: change(lambda raw: raw.update(format=10**100)), "format of type int"),
+    "an endless format": (lambda: change(lambda raw: raw.update(format=10**100)), "more than 64 bits"),
     "an entry missing": (lambda: change(lambda raw: raw.pop("training")), "entries"),
     "an entry too many": (lambda: change(lambda raw: raw.update(more=1)), "entries"),
     "an unknown architecture": (

@@ -109,6 +109,14 @@ def test_a_checkpoint_that_shares_memory_between_weights_is_read(tmp_path: Path)
     assert torch.equal(checkpoints.read(path)[0].weights[name], weight)
 
 
+def test_facts_that_share_a_tuple_are_read(tmp_path: Path) -> None:
+    """A reader refuses a tuple that is met twice, so none is written."""
+    betas = (0.0, 0.99)
+    path = tmp_path / "gen.pt"
+    path.write_bytes(checkpoints.encode(replace(make_checkpoint(), training={"d": betas, "g": betas})))
+    assert checkpoints.read(path)[0].training == {"d": [0.0, 0.99], "g": [0.0, 0.99]}
+
+
 def test_what_nobody_could_read_is_not_written() -> None:
     checkpoint = replace(make_checkpoint(), training={"torch": torch.__version__})
     assert type(torch.__version__) is not str
