@@ -85,7 +85,7 @@ NETS: dict[str, tuple[Callable[[], Net], int]] = {
     ),
     "a chain of dense layers": (
         lambda: Net(
-            lambda x, a, k, b, m, c, n: F.relu(n(maps(c(F.relu(m(b(F.relu(k(a(x))))))))),
+            lambda x, a, k, b, m, c, n: F.relu(n(maps(c(F.relu(m(b(F.relu(k(a(x)))))))))),
             a=nn.Linear(8, 6, bias=False),
             k=nn.BatchNorm1d(6),
             b=nn.Linear(6, 5, bias=False),
