@@ -22,11 +22,12 @@ MAX_BATCH: Final = 65_536
 MAX_THREADS: Final = 1024
 _CPU_BATCH: Final = 64
 _CUDA_BATCH: Final = 1024
-_DRAWN_TOGETHER: Final = 1024
-_BATCHES_TOGETHER: Final = 16
+_DRAWN_TOGETHER: Final = 2048
+_BATCHES_TOGETHER: Final = 32
 """A thread draws the latents of so many samples, in so many batches at most, before it runs the first: the
 table of normal quantiles and the graph's weights push each other out of the cache, so that each change
-between them costs."""
+between them costs. CPU seconds for 200,000 digits, median of 5: 6.37 for 512 beside 6.19 for 1,024; then 6.23
+for 1,024, 6.12 for 2,048, and 6.11 for 8,192."""
 _MAX_BATCH_ELEMENTS: Final = 2**25
 """Values held for one batch: a wide generator gets smaller batches, 128 MiB at most."""
 _ROW_MULTIPLE: Final = 8
@@ -113,11 +114,9 @@ class Sampler:
 
     def _best_batch_size(self) -> int:
         # Measured on two cores of an AMD EPYC with the digits generator of 0.41 M parameters, CPU time per
-        # image where two threads run one session (median of 10): 28.5 us for batches of 32, 29.2 for 64, 30.3
-        # for 128, 31 for 256, and drawing as much as 1,024 samples at once 29.2 with latents and writing,
-        # 32.7 where each batch draws its own. A session with two threads inside takes 38 to 48 us: they
-        # wait for each other at the end of each operator. tests/benchmarks/sampler_throughput.py measures
-        # again.
+        # image where two threads run one session (median of 5): 28.1 us for batches of 32, 28.6 for 64, 30
+        # for 128 and 256. A session with two threads inside takes 44 to 45 us: they wait for each other at
+        # the end of each operator. tests/benchmarks/sampler_throughput.py measures again.
         usual = _CUDA_BATCH if self.provider == "cuda" else _CPU_BATCH
         return max(1, min(usual, _MAX_BATCH_ELEMENTS // self.model.cost.elements))
 
