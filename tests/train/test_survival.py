@@ -37,6 +37,10 @@ from train.session import Request, run
 from train.state import ResumeError, State
 
 
+FIRST_SAVED = 6
+"""So many files a new run has written when it can be gone on with."""
+
+
 def send(number: signal.Signals) -> Any:
     """Return an accident: this process gets a signal."""
     return lambda _state: os.kill(os.getpid(), number)
@@ -90,7 +94,7 @@ def test_kills_one_after_another_change_nothing(data: Path, tmp_path: Path) -> N
     moments.seed(seed)
     for how in [*KILLED_WRITES, "any", "any", "any"]:
         child = make_context().Process(
-            target=run_and_die, args=(data, folder, settings, how, moments.randint(1, 12))
+            target=run_and_die, args=(data, folder, settings, how, moments.randint(FIRST_SAVED + 1, 18))
         )
         child.start()
         if how == "any":
@@ -98,11 +102,7 @@ def test_kills_one_after_another_change_nothing(data: Path, tmp_path: Path) -> N
             child.kill()
         child.join()
         assert child.exitcode == -signal.SIGKILL or how == "any"
-        if (folder / "resume.pt").exists():
-            checkpoint.read(folder / "gen.pt")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-    assert (folder / "resume.pt").exists()
+        checkpoint.read(folder / "gen.pt")
     go_on(folder)
     assert_same_weights(folder, tmp_path / "whole")
     assert [line["step"] for line in read_metrics(folder)] == list(range(1, 41))
