@@ -36,7 +36,6 @@ from train.run_folder import RunFolder
 from train.session import Request, run
 from train.state import ResumeError, State
 
-
 FIRST_SAVED = 6
 """So many files a new run has written when it can be gone on with."""
 
