@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +45,8 @@ def main(
     only_check: Annotated[bool, typer.Option("--check", help="Prove GEN_ONNX again; write nothing.")] = False,
 ) -> None:
     """Turn GEN_PT into GEN_ONNX, and write it only when every check held."""
+    if math.isnan(atol):  # typer's range lets it pass
+        raise typer.BadParameter("nan is no number", param_hint="--atol")
     options = Options(opset=opset, atol=atol, provider=provider.value)
     if only_check:
         check(gen_pt, gen_onnx, options, _print_finding)

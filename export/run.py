@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from export.checks import CHECKS, Candidate, Finding
+from export.checks.candidate import refuse_without_cuda
 from export.checks.metadata import check_differences, check_metadata
 from export.checks.whole import check_sampler
 from export.convert import annotate, build_graph, count_unfolded_nodes, describe
@@ -44,9 +45,12 @@ def export(source: Path, target: Path, options: Options, report: Report) -> None
     Raises:
         ExportError: the class says which check failed.
         OutputError: the target cannot be written.
+        ProviderError: CUDA was asked for and does not work here.
         UsageError: the target is the checkpoint.
     """
     _check_target(source, target)
+    if options.provider == "cuda":
+        refuse_without_cuda()
     checkpoint, sha256, generator = _load(source, report)
     content = make_verified(checkpoint, sha256, generator, options, report)
     try:

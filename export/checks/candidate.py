@@ -16,6 +16,12 @@ from torch import nn
 
 from export.errors import InvalidGraphError
 from mnist_sample import contract
+from mnist_sample.cuda import (
+    capture_output,
+    explain_load_failure,
+    find_device_problem,
+    find_package_problem,
+)
 from mnist_sample.errors import ProviderError
 from models.checkpoint import Checkpoint
 
@@ -95,21 +101,22 @@ class Candidate:
 
         Raises:
             InvalidGraphError: onnxruntime does not load the file.
-            ProviderError: the provider does not work here.
+            ProviderError: CUDA was asked for and does not work here; with the cause and the remedy.
         """
         provider = PROVIDERS[self.provider]
         options = ort.SessionOptions()
         options.graph_optimization_level = level
         options.log_severity_level = FATAL
         options.intra_op_num_threads = 1  # as mnist_sample does; and the figures are no matter of threads
-        try:
-            session = ort.InferenceSession(self.content, options, providers=[provider])
-        except Exception as error:  # onnxruntime's errors share no base class
-            raise InvalidGraphError(f"onnxruntime does not load the file: {first_line(error)}") from error
+        if self.provider == "cuda":
+            refuse_without_cuda()
+        with capture_output() as noise:
+            try:
+                session = ort.InferenceSession(self.content, options, providers=[provider])
+            except Exception as error:  # onnxruntime's errors share no base class
+                raise InvalidGraphError(f"onnxruntime does not load the file: {first_line(error)}") from error
         if session.get_providers()[0] != provider[0]:
-            raise ProviderError(
-                f"onnxruntime cannot run on {self.provider} here; leave out --provider to check on the CPU"
-            )
+            raise ProviderError(f"CUDA does not work here: {explain_load_failure(''.join(noise))}")
         return session
 
     def draw(self, n: int, seed: int, scale: float = 1.0) -> Arrays:
@@ -134,6 +141,13 @@ class Candidate:
         with torch.inference_mode():
             sample: Array = generator(latent, *label).double().numpy()
         return sample
+
+
+def refuse_without_cuda() -> None:
+    """Raise ProviderError, with the cause and the remedy, where no session can run on CUDA."""
+    problem = find_device_problem() or find_package_problem(ort.get_available_providers())
+    if problem:
+        raise ProviderError(f"CUDA does not work here: {problem}")
 
 
 def run_session(session: ort.InferenceSession, inputs: Arrays) -> tuple[Array, Array]:

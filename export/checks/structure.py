@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from export.checks.candidate import Candidate, Finding, first_line
 from export.errors import (
@@ -31,6 +31,10 @@ RANDOM_OR_REDUCING = ("Random", "Reduce")
 BATCH_STATISTICS = frozenset(
     {"Bernoulli", "CumSum", "Dropout", "MeanVarianceNormalization", "Multinomial", "GlobalAveragePool"}
 )
+
+PAIRS = ("Cast", "Relu", "Reshape", "Transpose")
+"""Operators of which two in a row could be one or none."""
+NEUTRAL = {"Add": 0.0, "Mul": 1.0}
 
 Signature = tuple[str, int, tuple[int | str, ...]]
 """Of an input or output: its name, element type, and shape without the batch."""
@@ -229,13 +233,18 @@ def check_lean(candidate: Candidate) -> Finding:
     """
     graph = candidate.model.graph
     makers = {name: node for node in graph.node for name in node.output}
+    scalars = {t.name: numpy_helper.to_array(t).item() for t in graph.initializer if not t.dims}
     wanted = {value.name for value in graph.output} | {name for node in graph.node for name in node.input}
     for node in graph.node:
         before = makers.get(node.input[0]) if node.input else None
         if node.op_type == "Identity" or not wanted.intersection(node.output):
             raise LeanError(f"node {node.name} has no effect")
-        if node.op_type in {"Cast", "Reshape", "Transpose"} and before and before.op_type == node.op_type:
+        if node.op_type in PAIRS and before and before.op_type == node.op_type:
             raise LeanError(f"nodes {before.name} and {node.name} could be one or none")
+        if node.op_type in NEUTRAL and NEUTRAL[node.op_type] in [scalars.get(name) for name in node.input]:
+            raise LeanError(
+                f"node {node.name} has no effect: it takes {node.op_type} with a neutral constant"
+            )
     contents = [(tensor.data_type, tuple(tensor.dims), tensor.raw_data) for tensor in graph.initializer]
     for tensor, content in zip(graph.initializer, contents, strict=True):
         if tensor.name not in wanted or contents.count(content) > 1:

@@ -113,7 +113,15 @@ def test_check_refuses_what_is_no_model(
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["--opset", "17"], ["--opset", "99"], ["--atol", "1"], ["--atol", "-1"], ["--provider", "tpu"]],
+    [
+        [],
+        ["--opset", "17"],
+        ["--opset", "99"],
+        ["--atol", "1"],
+        ["--atol", "-1"],
+        ["--atol", "nan"],
+        ["--provider", "tpu"],
+    ],
     ids=" ".join,
 )
 def test_wrong_usage_exits_2(

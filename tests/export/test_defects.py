@@ -67,6 +67,7 @@ DEFECTS: dict[str, tuple[str, type[errors.ExportError]]] = {
     "a newer IR version": ("IR version 11", errors.UnsupportedVersionError),
     "an idle node": ("relu_2 (Relu) followed by Identity", errors.OperatorError),
     "a pair of transposes": ("relu_2 (Relu) followed by a Transpose pair", errors.BakedBatchError),
+    "an activation twice": ("relu_2 (Relu) followed by Relu", errors.LeanError),
     "20 kB of notes": ("20 kB of notes", errors.LeanError),
     "a constant twice": ("a constant twice", errors.LeanError),
 }

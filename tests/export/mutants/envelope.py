@@ -45,6 +45,8 @@ def make_mutants(model: onnx.ModelProto) -> Iterator[Mutant]:
         yield Mutant("metadata twice", f"{key} twice", _repeat_entry(key))
     for key, values in OTHER_VALUES.items():
         for value in values:
+            if _entry(model, key).value == value:
+                continue
             yield Mutant("wrong metadata", f"{key} {value[:20] or 'empty'}", set_entry(key, value))
     yield Mutant("unknown metadata", "an entry more", _add_entry)
     for position, tensor in enumerate(model.graph.initializer):
