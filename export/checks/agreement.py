@@ -101,15 +101,16 @@ def _describe_mismatch(
     errors = np.nan_to_num(np.abs(sample - exact), nan=np.inf).reshape(len(exact), -1).max(1)
     row = int(errors.argmax())
     label = f", label {inputs[contract.INPUT_LABEL][row]}" if contract.INPUT_LABEL in inputs else ""
+    if not np.isfinite(theirs):
+        side = "PyTorch in float32 overflows as well: the checkpoint's weights are too large; train it again."
+    elif errors[row] <= TOLERATED_RATIO * theirs:
+        side = "PyTorch in float32 is as far off: --atol asks for more than float32 can give."
+    else:
+        side = "The error is on the ONNX side: the file is not this checkpoint."
     return (
         f"sample differs by {errors[row]:.1e} from PyTorch in float64 (PyTorch in float32: {theirs:.1e}; "
         f"allowed {_allow(candidate, scale):.0e}): batch {len(exact)}, row {row}{label}, "
-        f"latents times {scale:g}.\n"
-        + (
-            "PyTorch in float32 is as far off: --atol asks for more than float32 can give."
-            if errors[row] <= TOLERATED_RATIO * theirs
-            else "The error is on the ONNX side: the file is not this checkpoint."
-        )
+        f"latents times {scale:g}.\n{side}"
     )
 
 

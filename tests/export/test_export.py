@@ -189,6 +189,15 @@ def test_latents_far_out_are_no_reason_to_refuse(tmp_path: Path, target: Path) -
     assert read_model(target).architecture == "digits"
 
 
+def test_weights_that_overflow_are_called_the_checkpoints(tmp_path: Path, target: Path) -> None:
+    checkpoint = make_checkpoint()
+    checkpoint.weights["spread.weight"].fill_(3e38)
+    source = tmp_path / "gen.pt"
+    source.write_bytes(checkpoints.encode(checkpoint))
+    with pytest.raises(ValueMismatchError, match="the checkpoint's weights are too large"):
+        export(source, target, OPTIONS, ignore)
+
+
 def test_a_tolerance_beyond_float32_is_refused_and_explained(digits: Exported, target: Path) -> None:
     with pytest.raises(ValueMismatchError, match=r"--atol asks for more than float32 can give"):
         export(digits.source, target, replace(OPTIONS, atol=1e-9), ignore)
