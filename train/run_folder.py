@@ -209,15 +209,17 @@ def pick_reals(data: Dataset) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 @torch.inference_mode()
-def generate(state: State, count: int, seed: int) -> Tensor:
-    """Return `count` samples float32 `[count, 1, 28, 28]` of the averaged generator; classes take turns.
+def generate(state: State, count: int, seed: int, labels: Tensor | None = None) -> Tensor:
+    """Return `count` samples float32 `[count, 1, 28, 28]` of the averaged generator.
 
-    The latents depend on `seed` alone, and the run's own randomness is left as it is.
+    The latents depend on `seed` alone, and the run's own randomness is left as it is. Where there are
+    classes, `labels` int64 `[count]` are drawn; without them, the classes take turns.
     """
     device = state.sums.device
     latents = torch.randn(count, state.model.latent_dim, generator=torch.Generator().manual_seed(seed))
     inputs = [latents.to(device)]
     if state.model.classes:
-        inputs.append(torch.arange(count, device=device) % state.model.classes)
+        turns = torch.arange(count) % state.model.classes if labels is None else labels
+        inputs.append(turns.to(device))
     batches = zip(*(torch.split(rows, SAMPLING_BATCH) for rows in inputs), strict=True)
     return torch.cat([state.average(*batch).float() for batch in batches])
