@@ -79,8 +79,8 @@ def find_package_problem(available: list[str]) -> Problem | None:
     Args:
         available: `onnxruntime.get_available_providers()`, the providers it was built with.
     """
-    wheels = [name for name in ("onnxruntime", "onnxruntime-gpu") if _is_installed(name)]
-    if len(wheels) == 2:
+    folder = _find_folder("onnxruntime")
+    if folder is not None and folder == _find_folder("onnxruntime-gpu"):
         return Problem(
             "onnxruntime and onnxruntime-gpu are both installed and overwrite each other",
             f"pip uninstall -y onnxruntime onnxruntime-gpu && {INSTALL}",
@@ -96,14 +96,14 @@ def find_package_problem(available: list[str]) -> Problem | None:
     )
 
 
-def _is_installed(distribution: str) -> bool:
+def _find_folder(distribution: str) -> Path | None:
+    """Return where a wheel keeps its package `onnxruntime`; None if it is not installed."""
     from importlib import metadata  # here: a tenth of the command's start, and seldom needed
 
     try:
-        metadata.distribution(distribution)
+        return Path(str(metadata.distribution(distribution).locate_file("onnxruntime")))
     except metadata.PackageNotFoundError:
-        return False
-    return True
+        return None
 
 
 def explain_load_failure(noise: str) -> Problem:

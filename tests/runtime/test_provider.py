@@ -147,7 +147,7 @@ def test_the_cause_is_read_from_the_noise(noise: str, cause: str) -> None:
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    monkeypatch.setattr(cuda, "_is_installed", names.__contains__)
+    monkeypatch.setattr(cuda, "_find_folder", lambda name: Path("site") if name in names else None)
     monkeypatch.setattr("mnist_sample.cuda.sys.platform", "linux")
     monkeypatch.setattr("mnist_sample.cuda.platform.machine", lambda: "x86_64")
 
@@ -158,6 +158,12 @@ def test_both_wheels_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert problem is not None
     assert "overwrite each other" in problem.cause
     assert problem.remedy.startswith("pip uninstall -y onnxruntime onnxruntime-gpu && pip install")
+
+
+def test_wheels_in_two_folders_leave_each_other_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch)
+    monkeypatch.setattr(cuda, "_find_folder", Path)
+    assert find_package_problem(BOTH) is None
 
 
 def test_a_wheel_for_cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
