@@ -44,7 +44,7 @@ class TrainConfig:
     """
 
     arch: str = "digits"
-    steps: int | None = 10_000
+    steps: int | None = 20_000
     minutes: float | None = None
     batch_size: int = 128
     lr: float = 2e-3
