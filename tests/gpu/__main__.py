@@ -2,7 +2,9 @@
 
     python -m tests.gpu [--out DIR] [--data DIR] [--model FILE] [--part NAME]...
 
-Run it in the root of the checkout, in an environment with the `train` and `cuda` extras. It prints a table
+Run it in the root of the checkout, in an environment with the `train` and `cuda` extras. Where
+onnxruntime-gpu lies in a folder of its own (`pip install --target`), it finds NVIDIA's libraries only there:
+install its own extras into it too, or name their folders in `LD_LIBRARY_PATH`. It prints a table
 and leaves in `--out` a JSON file and a log for each part, `results.json` with all of them, and pictures.
 `--data` names a folder of MNIST's IDX files, without which the training records are not run. Where there is
 no GPU, the parts run small on the CPU, as a rehearsal, and say of CUDA "not run" and why. The exit code is 1
