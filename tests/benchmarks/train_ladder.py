@@ -121,7 +121,7 @@ LADDER: Final = {
         discriminator=LARGER,
     ),
     "fourth": Rung("penalties from every fourth digit", {"gamma": 1.0}, discriminator=LARGER),
-    "small": Rung("a D of half the channels, a quarter of the arithmetic", {"gamma": 1.0}),
+    "small": Rung("a smaller D, of half the arithmetic", {"gamma": 1.0}),
     "gamma": Rung("penalties of weight 0.1, not 1: the default settings, but for the length"),
     "length": Rung("three times as many steps", {"steps": 3 * 1407}),
 }
