@@ -100,9 +100,9 @@ def plot_widths(distances: Mapping[str, float], rates: Mapping[str, list[float]]
     for name, distance in distances.items():
         speed = median(ratios(rates[name], rates[TUTORIAL]))
         axes.plot(speed, distance, "o", color="black")
-        axes.annotate(name, (speed, distance), (5, 5), textcoords="offset points", fontsize=8)
-    axes.set_xlim(0)
-    axes.set_ylim(0)
+        label = name.replace(", ", "\n")
+        axes.annotate(label, (speed, distance), (6, 0), textcoords="offset points", va="center", fontsize=7)
+    axes.margins(0.2)
     figure.savefig(path, dpi=120)
 
 
