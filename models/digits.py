@@ -111,8 +111,8 @@ class DigitsDiscriminator(nn.Module):
     """A small convolutional discriminator without normalisation, with a projection of the class.
 
     Projection: Miyato and Koyama, arXiv 1802.05637. No normalisation, since the gradient penalties need
-    each image's logit to depend on that image alone. Small, since in the time of one step of a larger one
-    this one takes two, which are worth more.
+    each image's logit to depend on that image alone. Small, since more steps of it are worth more
+    than the fewer of a larger one in the same time.
     """
 
     def __init__(

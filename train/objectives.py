@@ -85,8 +85,8 @@ def _estimate_slope(
     """Return the logits float32 `[n]`, and an estimate of the sum of their gradients' squared norms.
 
     For noise e of N(0, s^2) in each pixel, the mean of (D(x + e) - D(x))^2 / s^2 is the squared norm of D's
-    gradient as s goes to 0 (Lin et al., arXiv 2501.08316). It needs no derivative of a derivative, and an
-    estimate from every fourth digit does: D is as good, for a quarter less time.
+    gradient as s goes to 0 (Lin et al., arXiv 2501.08316). It needs no derivative of a derivative. From
+    every fourth digit the estimate is noisier, and a step the cheaper: a longer run makes up for it.
     """
     chosen = [_choose(tensor, probe.rows) for tensor in (images, *labels)]
     nearby = chosen[0] + NOISE_SCALE * probe.noise.flatten(0, 1)
