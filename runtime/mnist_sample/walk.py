@@ -17,8 +17,11 @@ from mnist_sample.randomness import draw_latents
 from mnist_sample.sampler import Samples
 from mnist_sample.sheet import enlarge
 
-FRAMES_PER_STEP: Final = 16
-_FRAME_MS: Final = 50
+FRAMES_PER_STEP: Final = 32
+_FRAME_MS: Final = 40
+_BRIDGES: Final = 1024
+_BLEND_FROM: Final = 0.3
+"""The part of the way, at each end, on which a digit is of one class alone."""
 _MAX_PIXELS: Final = 2**28
 """Pillow keeps all frames until the file is complete."""
 
@@ -53,21 +56,53 @@ def slerp(a: NDArray[np.float32], b: NDArray[np.float32], t: NDArray[np.float64]
 def draw_walk(job: Job) -> Generator[Samples]:
     """Yield the frames from each sample of the job to the next, and back to the first.
 
-    Where the class changes, the pictures of both classes for the same latent are blended into each other.
+    Where the class changes, the way leads over a latent at which both classes look most alike, and there
+    their pictures are blended into each other.
     """
-    model = job.sampler.model
-    latents = draw_latents(job.seed, job.start, job.n, model.latent_dim) * np.float32(job.truncation)
+    latents = draw_latents(job.seed, job.start, job.n, job.sampler.model.latent_dim)
+    latents *= np.float32(job.truncation)
     labels = job.labels(job.start, job.n)
-    t = np.arange(FRAMES_PER_STEP) / FRAMES_PER_STEP
-    t = t * t * (3 - 2 * t)  # slow at the samples, quick between them
+    t = _ease(np.arange(FRAMES_PER_STEP) / FRAMES_PER_STEP)  # slow at the samples, quick between them
+    bridges: dict[tuple[int, int], NDArray[np.float32]] = {}
     for at in range(job.n):
         following = (at + 1) % job.n
-        path = slerp(latents[at], latents[following], t)
-        frames = job.sampler.decode(path, np.full(len(t), labels[at])).images.astype(np.float64)
-        if labels[at] != labels[following]:
-            goal = job.sampler.decode(path, np.full(len(t), labels[following])).images
-            frames += (goal - frames) * t[:, None, None]
-        yield Samples(np.rint(frames).astype(np.uint8), np.full(len(t), labels[at]))
+        start, goal = latents[at], latents[following]
+        here, there = int(labels[at]), int(labels[following])
+        if here == there:
+            frames = _decode(job, slerp(start, goal, t), here)
+        else:
+            pair = (min(here, there), max(here, there))
+            if pair not in bridges:
+                bridges[pair] = _find_bridge(job, *pair)
+            path = np.concatenate(
+                [slerp(start, bridges[pair], 2 * t[t < 0.5]), slerp(bridges[pair], goal, 2 * t[t >= 0.5] - 1)]
+            )
+            share = _ease((t - _BLEND_FROM) / (1 - 2 * _BLEND_FROM))[:, None, None]
+            blend = _decode(job, path, here) * (1 - share) + _decode(job, path, there) * share
+            frames = np.rint(blend).astype(np.uint8)
+        yield Samples(frames, np.full(len(t), here))
+
+
+def _decode(job: Job, latents: NDArray[np.float32], label: int) -> NDArray[np.uint8]:
+    return job.sampler.decode(latents, np.full(len(latents), label)).images
+
+
+def _ease(t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return smoothstep of t: 0 up to 0, 1 from 1 on, level at both ends."""
+    t = t.clip(0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _find_bridge(job: Job, one: int, other: int) -> NDArray[np.float32]:
+    """Return the latent, of many, at which the pictures of two classes differ least."""
+    latents = draw_latents(job.seed, 0, _BRIDGES, job.sampler.model.latent_dim) * np.float32(job.truncation)
+    apart = np.empty(_BRIDGES)
+    for at in range(0, _BRIDGES, job.sampler.batch_size):
+        part = slice(at, at + job.sampler.batch_size)
+        difference = _decode(job, latents[part], one).astype(np.float32) - _decode(job, latents[part], other)
+        apart[part] = np.square(difference).sum(axis=(1, 2))
+    bridge: NDArray[np.float32] = latents[apart.argmin()]
+    return bridge
 
 
 def write_walk(file: BinaryIO, job: Job, batches: Iterable[Samples], scale: int) -> None:

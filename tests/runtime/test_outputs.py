@@ -182,6 +182,20 @@ def test_a_gif_walks_smoothly_in_a_loop(draw: Any, sampler: Sampler, tmp_path: P
     assert steps.max() < between.min() / 3
 
 
+def test_a_gif_turns_one_digit_into_another_instead_of_fading(
+    draw: Any, sampler: Sampler, tmp_path: Path
+) -> None:
+    draw("--digits", "49", "--scale", 1, "--out", tmp_path / "a.gif")
+    frames, _ = read_gif(tmp_path / "a.gif")
+    four, nine = sampler.sample(2, labels=[4, 9]).images.astype(float)
+    fade = [(1 - share) * four + share * nine for share in np.linspace(0, 1, 16)]
+
+    def greyest(pictures: Any) -> float:
+        return max(float(((grey > 64) & (grey < 192)).sum() / (grey > 64).sum()) for grey in pictures)
+
+    assert greyest(frames) < 0.8 * greyest(fade)
+
+
 def test_a_gif_is_four_times_as_large_by_default(draw: Any, tmp_path: Path) -> None:
     draw("--n", 1, "--out", tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as gif:
