@@ -22,7 +22,7 @@ def prepare_step(state: State, data: DeviceData, config: TrainConfig, world: Wor
     step = partial(train_step, state, data, config, world)
     if data.images.device.type != "cuda" or world.size > 1:
         return step
-    return CapturedStep(step, state.random)
+    return CapturedStep(step, state.random, lambda: state.generator.training)
 
 
 class CapturedStep:
@@ -31,16 +31,25 @@ class CapturedStep:
     Args:
         step: reads and writes the same device memory at each call, and never waits for the device.
         random: the generator it draws from; the graph advances it at each replay.
+        stage: tells what else decides the step; when its answer changes, the step is captured anew.
     """
 
-    def __init__(self, step: Callable[[], None], random: torch.Generator) -> None:
+    def __init__(self, step: Callable[[], None], random: torch.Generator, stage: Callable[[], bool]) -> None:
         self._step = step
         self._random = random
+        self._ask_stage = stage
+        self._begin(stage())
+
+    def _begin(self, stage: bool) -> None:
+        self._stage = stage
         self._warm_up_left = WARM_UP_STEPS
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def __call__(self) -> None:
         """Take one step."""
+        stage = self._ask_stage()
+        if stage != self._stage:
+            self._begin(stage)
         if self._warm_up_left:
             self._warm_up_left -= 1
             self._warm_up()

@@ -37,7 +37,8 @@ class TrainConfig:
         penalty_every: estimated penalties look at each so-manyth digit of a batch, with as much more weight.
         still_head: the BatchNorm that ends the tutorial's D keeps its first statistics, so that it is a
             scale and a shift; as printed, it gives real and generated digits the same mean.
-        shift: D sees both kinds of digits moved by up to so many pixels.
+        settle: share of the run after which G's BatchNorm keeps its running statistics; 1 for never.
+        shift: D sees each digit, of both kinds, moved by up to so many pixels.
         bf16: autocast to bfloat16; None takes it where the processor has instructions for it.
         seed: decides initial weights, batches and latents.
         device: `cuda` or `cpu`.
@@ -59,6 +60,7 @@ class TrainConfig:
     estimate: bool = True
     penalty_every: int = 4
     still_head: bool = False
+    settle: float = 0.5
     shift: int = 0
     bf16: bool | None = None
     seed: int = 0
@@ -73,7 +75,11 @@ class TrainConfig:
         _check(self.steps is not None or self.minutes is not None, "--steps or --minutes must end the run")
         _check(self.objective in get_args(Objective), f"unknown objective {self.objective!r}")
         shares = (self.beta1, self.beta2, self.ema)
-        _check(0 <= self.lr_end <= 1 and all(0 <= share < 1 for share in shares), "a share is out of range")
+        ends = (self.lr_end, self.settle)
+        _check(
+            all(0 <= end <= 1 for end in ends) and all(0 <= share < 1 for share in shares),
+            "a share is out of range",
+        )
         weights = (self.lr_ratio, self.clip, self.gamma)
         _check(all(0 <= weight < float("inf") for weight in weights), "a weight is out of range")
         _check(0 <= self.shift < IMAGE_SIZE, f"shift must be from 0 to {IMAGE_SIZE - 1}")
@@ -100,6 +106,7 @@ DEFAULTS: Final[dict[str, TrainConfig]] = {
         objective="bce",
         clip=0.0,
         still_head=True,
+        settle=1.0,
         estimate=False,
         bf16=False,
     ),

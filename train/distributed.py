@@ -142,7 +142,9 @@ class SharedBatchNorm(_BatchNorm):
         self.world = world
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise float `[batch, channels, ...]` in training mode, over all processes' rows together."""
+        """Normalise float `[batch, channels, ...]`, in training mode over all processes' rows together."""
+        if not self.training:
+            return super().forward(x)
         axes = [0, *range(2, x.dim())]
         shape = [1, -1] + [1] * (x.dim() - 2)
         wide = x.float()

@@ -14,7 +14,7 @@ from train.interruption import Interruption
 from train.progress import Display
 from train.quality import Quality
 from train.run_folder import RunFolder
-from train.state import METRICS, State, is_finite, set_rates
+from train.state import METRICS, State, is_finite, set_stage
 from train.step import DeviceData
 
 MAX_LOG_INTERVAL: Final = 50
@@ -57,7 +57,7 @@ def train(
     with Interruption() as interruption:
         fraction, stop = world.agree(fraction_done(state, config), False)
         while fraction < 1 and not stop:
-            set_rates(state, config, fraction)
+            set_stage(state, config, fraction)
             take_step()
             state.step += 1
             state.summed += 1

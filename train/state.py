@@ -125,13 +125,18 @@ def _make_adam(module: nn.Module, config: TrainConfig, device: torch.device) -> 
     )
 
 
-def set_rates(state: State, config: TrainConfig, fraction: float) -> None:
-    """Set the learning rate and the average's weight for the next step; `fraction` of the run is done."""
+def set_stage(state: State, config: TrainConfig, fraction: float) -> None:
+    """Set the rates and the mode of the generator for the next step; `fraction` of the run is done."""
     rate = config.lr * rate_factor(fraction, config.lr_end)
     set_rate(state.optimizer_d, rate)
     set_rate(state.optimizer_g, rate * config.lr_ratio)
     # The first steps' weights are worth little: the average begins short and grows to its full length.
     state.ema_weight.fill_(max(1 - config.ema, 9 / (state.step + 10)) if config.ema else 1.0)
+    # From some point on, each digit is trained as it will be sampled. A batch's own statistics differ from
+    # those of the next batch: variety for D to see, which G need not make, and which sampling does not have.
+    training = fraction < config.settle
+    if state.generator.training != training:
+        state.generator.train(training)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -31,7 +31,7 @@ from train.config import DEFAULTS, TrainConfig
 from train.device import has_fast_bf16
 from train.distributed import World
 from train.memory import keep_freed_memory
-from train.state import State, make_state, set_rates
+from train.state import State, make_state, set_stage
 from train.step import DeviceData, train_step
 
 CPU: Final = torch.device("cpu")
@@ -64,7 +64,7 @@ class Training:
 
     def step(self) -> None:
         """Take one step, as the training loop does."""
-        set_rates(self.state, self.config, 0.0)
+        set_stage(self.state, self.config, 0.0)
         train_step(self.state, self.data, self.config, World())
         self.state.step += 1
 

@@ -32,7 +32,7 @@ from train.loop import fraction_done
 from train.memory import keep_freed_memory
 from train.quality import Quality, make_quality
 from train.session import put_on_device
-from train.state import make_state, set_rates
+from train.state import make_state, set_stage
 
 WARM_UP_STEPS: Final = 20
 MODULE: Final = "python -m tests.benchmarks.train_records"
@@ -55,7 +55,7 @@ def warm_up(data: Dataset, config: TrainConfig, device: torch.device) -> None:
     state = make_state(config, len(data.class_names), device, World())
     take_step = prepare_step(state, put_on_device(data, config, device), config, World())
     for _ in range(WARM_UP_STEPS):
-        set_rates(state, config, 0.0)
+        set_stage(state, config, 0.0)
         take_step()
         state.step += 1
     wait_for(device)
@@ -82,7 +82,7 @@ def race(
     while fraction_done(state, config) < 1 and len(records) < len(targets):
         began = time.perf_counter()
         for _ in range(every):
-            set_rates(state, config, fraction_done(state, config))
+            set_stage(state, config, fraction_done(state, config))
             take_step()
             state.step += 1
             if fraction_done(state, config) >= 1:

@@ -22,7 +22,7 @@ from tests.train.idx_files import make_images
 from train.config import DEFAULTS
 from train.device import has_fast_bf16
 from train.distributed import join_world
-from train.state import make_state, set_rates
+from train.state import make_state, set_stage
 from train.step import DeviceData, train_step
 
 SIZES: Final = (1, 2)
@@ -42,7 +42,7 @@ def measure(rank: int, size: int, port: int, result: Path) -> None:
     data = DeviceData(images, torch.arange(1000) % CLASSES)
     with join_world(device) as world:
         state = make_state(config, CLASSES, device, world)
-        set_rates(state, config, 0.0)
+        set_stage(state, config, 0.0)
         for _ in range(WARM_UP):
             train_step(state, data, config, world)
         world.agree(0.0, False)  # all are here before the clock starts

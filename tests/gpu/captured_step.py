@@ -16,7 +16,7 @@ from train.capture import WARM_UP_STEPS, CapturedStep
 from train.config import DEFAULTS
 from train.device import has_fast_bf16
 from train.distributed import World
-from train.state import State, make_state, set_rates
+from train.state import State, make_state, set_stage
 from train.step import DeviceData, train_step
 
 CLASSES: Final = 10
@@ -66,7 +66,7 @@ def walk(captured: bool, steps: int) -> State:
     """Return the state after so many steps from the start."""
     state, take_step, config = prepare("cuda", DEFAULTS["digits"].batch_size, captured)
     for step in range(steps):
-        set_rates(state, config, step / steps)
+        set_stage(state, config, step / steps)
         take_step()
         state.step += 1
     torch.cuda.synchronize()
@@ -89,13 +89,15 @@ def prepare(device_name: str, batch: int, captured: bool) -> tuple[State, TakeSt
     def take_step() -> None:
         train_step(state, data, config, world)
 
-    return state, CapturedStep(take_step, state.random) if captured else take_step, config
+    if captured:
+        take_step = CapturedStep(take_step, state.random, lambda: state.generator.training)
+    return state, take_step, config
 
 
 def time_steps(device: str, report: Report, batch: int, captured: bool) -> None:
     """Report milliseconds per step."""
     state, take_step, config = prepare(device, batch, captured)
-    set_rates(state, config, 0.0)
+    set_stage(state, config, 0.0)
     for _ in range(WARM_UP_STEPS + 1):
         take_step()
     steps = TIMED[device]

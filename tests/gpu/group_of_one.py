@@ -19,7 +19,7 @@ from tests.train.idx_files import make_images
 from train.config import DEFAULTS
 from train.device import choose_device, has_fast_bf16
 from train.distributed import World
-from train.state import make_state, set_rates
+from train.state import make_state, set_stage
 from train.step import DeviceData, train_step
 
 STEPS: Final = 5
@@ -38,7 +38,7 @@ def main(name: str) -> None:
     data = DeviceData(images, torch.arange(IMAGES, device=device) % CLASSES)
     state = make_state(config, CLASSES, device, world)
     for step in range(STEPS):
-        set_rates(state, config, step / STEPS)
+        set_stage(state, config, step / STEPS)
         train_step(state, data, config, world)
         world.agree(step / STEPS, False)
     backends = dict(pair.split(":") for pair in dist.get_backend_config().split(","))

@@ -22,7 +22,7 @@ from tests.train.running import TINY, strike
 from train.config import make_config
 from train.distributed import join_world
 from train.session import Request, run
-from train.state import make_state, set_rates
+from train.state import make_state, set_stage
 from train.step import DeviceData, train_step
 
 JOIN_SECONDS = 300
@@ -131,7 +131,7 @@ def save_gradients(rank: int, size: int, port: int, arch: str, batch_size: int, 
     labels = torch.arange(32) % 3 if arch == "digits" else None
     with join_world(device) as world:
         state = make_state(config, 0 if labels is None else 3, device, world)
-        set_rates(state, config, 0.0)
+        set_stage(state, config, 0.0)
         train_step(state, DeviceData(images, labels), config, world)
         world.sum_(state.sums)
     if world.is_writer:

@@ -14,7 +14,7 @@ from tests.train.idx_files import make_images
 from train.capture import WARM_UP_STEPS, CapturedStep, prepare_step
 from train.config import DEFAULTS, TUTORIAL_PRINTED, TrainConfig
 from train.distributed import World
-from train.state import State, make_state, restore_state, set_rates
+from train.state import State, make_state, restore_state, set_stage
 from train.step import DeviceData, clip_gradients
 
 CPU = torch.device("cpu")
@@ -52,7 +52,7 @@ def test_nothing_in_a_step_waits_for_the_device(config: TrainConfig) -> None:
     take_step = prepare_step(state, data, config, World())
     before = [p.clone() for p in (*state.generator.parameters(), *state.discriminator.parameters())]
     with ForbidWaiting():
-        set_rates(state, config, 0.0)
+        set_stage(state, config, 0.0)
         take_step()
     after = [*state.generator.parameters(), *state.discriminator.parameters()]
     assert not any(torch.equal(*pair) for pair in zip(before, after, strict=True))
@@ -106,10 +106,15 @@ def test_each_call_of_a_captured_step_takes_one_step(fake_cuda: None) -> None:
         if not FakeGraph.recording:
             taken.append("launched")
 
-    take_step = CapturedStep(step, torch.Generator())
+    stage = True
+    take_step = CapturedStep(step, torch.Generator(), lambda: stage)
     for _ in range(WARM_UP_STEPS + 3):
         take_step()
-    assert taken == ["launched"] * WARM_UP_STEPS + ["replayed"] * 3
+    stage = False  # what was captured does not fit any more
+    for _ in range(WARM_UP_STEPS + 2):
+        take_step()
+    launched = ["launched"] * WARM_UP_STEPS
+    assert taken == [*launched, *["replayed"] * 3, *launched, *["replayed"] * 2]
 
 
 def test_a_resumed_optimizer_keeps_the_tensors_that_a_graph_reads() -> None:
@@ -126,8 +131,19 @@ def test_a_resumed_optimizer_keeps_the_tensors_that_a_graph_reads() -> None:
     saved |= {"summed": 0, "sheets": 0, "step": 3, "seconds": 1.0}
     restore_state(state, saved)
     assert state.optimizer_g.param_groups[0]["lr"] is rate
-    set_rates(state, config, 1.0)
+    set_stage(state, config, 1.0)
     assert float(rate) == pytest.approx(config.lr * config.lr_ratio * config.lr_end)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.49, 0.5, 0.99])
+def test_from_halfway_on_each_digit_is_trained_as_it_is_sampled(fraction: float) -> None:
+    config = DEFAULTS["digits"]
+    state, data = make(config)
+    before = {name: buffer.clone() for name, buffer in state.generator.named_buffers()}
+    set_stage(state, config, fraction)
+    prepare_step(state, data, config, World())()
+    moved = [not torch.equal(buffer, before[name]) for name, buffer in state.generator.named_buffers()]
+    assert moved == [fraction < 0.5] * len(moved)
 
 
 def test_a_sudden_gradient_is_cut_to_its_usual_size_and_a_usual_one_is_left_alone() -> None:
