@@ -14,7 +14,7 @@ from mnist_sample import contract
 from mnist_sample.files import current_umask
 from mnist_sample.job import Job
 from mnist_sample.pngworker import Chunk, start_worker, write_chunk
-from mnist_sample.sampler import Samples, count_cpus
+from mnist_sample.sampler import Samples, count_cpus, split
 from mnist_sample.sheet import enlarge
 
 _PROCESSES_FROM: Final = 4000
@@ -69,7 +69,7 @@ def _rename_folder(staging: Path, target: Path) -> bool:
 
 def _chunks(folder: Path, job: Job, batches: Iterable[Samples], scale: int) -> Iterator[Chunk]:
     facts, index = job.facts(), job.start
-    for batch in batches:
+    for batch in split(batches, job.sampler.batch_size):
         labels = batch.labels.tolist()
         indices = range(index, index + len(labels))
         names = [name_file(job, i, label) for i, label in zip(indices, labels, strict=True)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -177,22 +177,29 @@ class Sampler:
         if not 0.0 <= truncation <= MAX_TRUNCATION:
             raise UsageError(f"truncation {truncation} is out of range: use 0 to {MAX_TRUNCATION:g}")
         source = choose_labels(labels, n, seed, start, len(self.model.classes))
-        return self.stream_from(source, n, seed, start, truncation)
+        return split(self.stream_from(source, n, seed, start, truncation), self.batch_size)
 
     def stream_from(
         self, source: LabelSource, n: int | None, seed: int, start: int, truncation: float
     ) -> Generator[Samples]:
-        """Do what `stream` does, with classes from `source`; arguments are not checked again."""
+        """Do what `stream` does, with classes from `source`; arguments are not checked again.
+
+        Yields:
+            Samples of many batches at a time: each takes the reader's thread away from drawing.
+        """
         stop = MAX_INDEX if n is None else start + n
         together = self.batch_size * max(1, min(_BATCHES_TOGETHER, _DRAWN_TOGETHER // self.batch_size))
 
-        def make(span: range) -> list[Samples]:
+        def make(span: range) -> Samples:
             latents = draw_latents(seed, span.start, len(span), self.model.latent_dim)
             if truncation != 1.0:
                 latents *= np.float32(truncation)
             labels = source(span.start, len(span))
-            cuts = [slice(at, at + self.batch_size) for at in range(0, len(span), self.batch_size)]
-            return [self.decode(latents[cut], labels[cut]) for cut in cuts]
+            images = np.empty((len(span), contract.IMAGE_SIZE, contract.IMAGE_SIZE), dtype=np.uint8)
+            for at in range(0, len(span), self.batch_size):
+                cut = slice(at, at + self.batch_size)
+                images[cut] = self.decode(latents[cut], labels[cut]).images
+            return Samples(images, labels)
 
         threads = 1 if stop - start <= together else self.threads
         return _map_ahead(make, _cut(range(start, stop), together, self.batch_size, threads), threads)
@@ -222,6 +229,13 @@ def _pad(rows: NDArray[Any], padding: int) -> NDArray[Any]:
     return np.concatenate([rows, np.zeros((padding, *rows.shape[1:]), dtype=rows.dtype)])
 
 
+def split(samples: Iterable[Samples], batch_size: int) -> Generator[Samples]:
+    """Yield the samples in batches of up to `batch_size`, views of what came together."""
+    for many in samples:
+        for at in range(0, len(many.labels), batch_size):
+            yield Samples(many.images[at : at + batch_size], many.labels[at : at + batch_size])
+
+
 def _cut(samples: range, together: int, batch_size: int, threads: int) -> Generator[range]:
     """Cut samples into tasks: `together` at a time, and fewer near the end, so that no thread ends late.
 
@@ -235,13 +249,10 @@ def _cut(samples: range, together: int, batch_size: int, threads: int) -> Genera
         at += count
 
 
-def _map_ahead(
-    make: Callable[[range], list[Samples]], spans: Iterator[range], threads: int
-) -> Generator[Samples]:
-    """Yield what `make` lists for each span in order, some ahead on threads; closing it ends the threads."""
+def _map_ahead(make: Callable[[range], Samples], spans: Iterator[range], threads: int) -> Generator[Samples]:
+    """Yield what `make` returns for each span, some ahead on threads; closing it ends the threads."""
     if threads == 1:
-        for span in spans:
-            yield from make(span)
+        yield from map(make, spans)
         return
     # Here, since a few digits, the most common request, need no threads and not this import.
     from collections import deque
@@ -251,9 +262,9 @@ def _map_ahead(
     try:
         ahead = deque(pool.submit(make, span) for span in itertools.islice(spans, threads * _TASKS_AHEAD))
         while ahead:
-            batches = ahead.popleft().result()
+            made = ahead.popleft().result()
             for span in itertools.islice(spans, 1):
                 ahead.append(pool.submit(make, span))
-            yield from batches
+            yield made
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
