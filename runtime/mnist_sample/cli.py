@@ -176,7 +176,7 @@ def main() -> None:
             # As an exception, so that temporary files are removed.
             signal.signal(number, lambda number, _: sys.exit(128 + number))
     code = run_arguments()
-    # Python's end looks through all objects for garbage, three times; the process is garbage enough.
+    # Python's end would look through all objects for garbage; the process goes as a whole.
     gc.freeze()
     sys.exit(code)
 

@@ -20,6 +20,7 @@ from mnist_sample.sheet import enlarge
 FRAMES_PER_STEP: Final = 32
 _FRAME_MS: Final = 40
 _BRIDGES: Final = 1024
+"""Latents among which a pair of classes looks for the one that makes them most alike."""
 _BLEND_FROM: Final = 0.3
 """The part of the way, at each end, on which a digit is of one class alone."""
 _MAX_PIXELS: Final = 2**28
