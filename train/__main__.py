@@ -43,7 +43,9 @@ def main(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the run.", show_default="runs/<date-time>")
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the run in this folder; --steps or --minutes may grow.")
+    ] = None,
     save_every: Annotated[
         float, typer.Option(help="Seconds between two checkpoints.", min=0)
     ] = SAVE_EVERY_SECONDS,

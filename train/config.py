@@ -23,6 +23,8 @@ class TrainConfig:
         arch: name in the registry of `models`.
         steps: updates of the generator; None where only `minutes` ends the run.
         minutes: wall-clock bound of the training; None for no bound.
+        extended_at: the step at which `steps` or `minutes` last grew; 0 for never. The learning rate rose
+            there to that of the longer run.
         batch_size: real digits per step, over all processes together.
         lr: the discriminator's learning rate (Adam) at the start.
         lr_ratio: the generator's learning rate over the discriminator's.
@@ -47,6 +49,7 @@ class TrainConfig:
     arch: str = "digits"
     steps: int | None = 20_000
     minutes: float | None = None
+    extended_at: int = 0
     batch_size: int = 128
     lr: float = 2e-3
     lr_ratio: float = 1.0
@@ -71,6 +74,7 @@ class TrainConfig:
         _check(self.minutes is None or 0 < self.minutes < 1e6, "--minutes must be greater than 0")
         _check(2 <= self.batch_size <= MAX_BATCH_SIZE, f"--batch-size must be from 2 to {MAX_BATCH_SIZE}")
         _check(0 < self.lr < float("inf"), "--lr must be greater than 0")
+        _check(self.extended_at >= 0, "extended_at is out of range")
         _check(0 <= self.seed < 2**63, "--seed must be from 0 to 2**63 - 1")
         _check(self.steps is not None or self.minutes is not None, "--steps or --minutes must end the run")
         _check(self.objective in get_args(Objective), f"unknown objective {self.objective!r}")

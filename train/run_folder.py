@@ -128,7 +128,7 @@ class RunFolder:
             if os.path.lexists(self.path / name):
                 raise UsageError(f"{self.path} already holds a {name}: move it away, or choose another --out")
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
-        self._write_text("config.json", json.dumps(self.provenance.as_dict(), indent=2) + "\n")
+        self._write_config()
         self._write_text("metrics.jsonl", "")
         reals = torch.from_numpy(pick_reals(data)).unsqueeze(1)
         write_sheet(reals, self.path / "reals.png", SHEET_COLUMNS)
@@ -137,6 +137,7 @@ class RunFolder:
         """Take up a run that was saved at `step`: what was written after that is taken back."""
         self.saved_step = step
         (self.path / "samples").mkdir(exist_ok=True)
+        self._write_config()
         for half_written in self.path.rglob(".*.tmp"):
             half_written.unlink()
         metrics = self.path / "metrics.jsonl"
@@ -188,6 +189,9 @@ class RunFolder:
 
     def _sheets(self) -> list[Path]:
         return sorted(path for path in (self.path / "samples").glob("*.png") if path.stem.isdigit())
+
+    def _write_config(self) -> None:
+        self._write_text("config.json", json.dumps(self.provenance.as_dict(), indent=2) + "\n")
 
     def _write_text(self, name: str, text: str) -> None:
         write_atomically(self.path / name, text.encode())

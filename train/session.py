@@ -96,11 +96,11 @@ def run(request: Request) -> Path | None:
 
 
 def resolve_config(request: Request, saved: dict[str, Any] | None, device: torch.device) -> TrainConfig:
-    """Return the run's settings: the defaults with what was given, or a saved run's.
+    """Return the run's settings: the defaults, or a saved run's, with what was given.
 
     Raises:
         UsageError: a value makes no sense.
-        ResumeError: a value given differs from the saved run's.
+        ResumeError: a value given differs from the saved run's, other than a length that grows.
     """
     given = dict(request.settings)
     given.pop("device", None)
@@ -109,17 +109,23 @@ def resolve_config(request: Request, saved: dict[str, Any] | None, device: torch
         return replace(config, bf16=has_fast_bf16(device)) if config.bf16 is None else config
     if request.out is not None:
         raise UsageError("--out and --resume exclude each other: a resumed run stays in its folder")
-    settings: dict[str, Any] = saved["facts"]["settings"]
-    for name, value in given.items():
-        if value is not None and value != settings.get(name):
-            raise ResumeError(
-                f"--{name.replace('_', '-')} {value} differs from the run's {settings.get(name)}: "
-                "leave it out, or begin a new run"
-            )
     try:
-        return read_config({**settings, "device": device.type})
+        config = read_config({**saved["facts"]["settings"], "device": device.type})
     except UsageError as error:
         raise ResumeError("the run is of another version of this program; begin a new run") from error
+    longer: dict[str, Any] = {}
+    for name, value in given.items():
+        before = getattr(config, name)
+        if value is None or value == before:
+            continue
+        if name in ("steps", "minutes") and before is not None and value > before:
+            longer |= {name: value, "extended_at": saved["step"]}
+            continue
+        raise ResumeError(
+            f"--{name.replace('_', '-')} {value} differs from the run's {before}: "
+            "leave it out, or begin a new run"
+        )
+    return replace(config, **longer)
 
 
 def load_in_turn(source: str, world: World, warn: Callable[[str], None]) -> Dataset:

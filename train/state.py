@@ -197,7 +197,7 @@ def read_saved(path: Path) -> dict[str, Any]:
         ) from error
     except UntrustedFileError as error:
         raise ResumeError(f"cannot go on from {path}: {error}; or begin a new run") from error
-    ours = _has(saved, {"format": int, "facts": dict}) and saved["format"] == FORMAT_VERSION
+    ours = _has(saved, {"format": int, "facts": dict, "step": int}) and saved["format"] == FORMAT_VERSION
     if not ours or not _has(saved["facts"], FACTS):
         raise ResumeError(f"{path} is of another version of this program; begin a new run")
     return saved

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
 import shutil
@@ -271,7 +272,7 @@ def test_other_data_are_refused_with_both_named(data: Path, finished: Path, tmp_
     ("name", "value", "message"),
     [
         ("lr", 0.5, "--lr 0.5 differs from the run's 0.00"),
-        ("steps", 7, "--steps 7 differs from the run's 6"),
+        ("steps", 5, "--steps 5 differs from the run's 6"),
         ("batch_size", 8, "--batch-size 8 differs from the run's 6"),
         ("seed", 1, "--seed 1 differs from the run's 0"),
         ("arch", "tutorial", "--arch tutorial differs from the run's digits"),
@@ -283,6 +284,28 @@ def test_other_settings_are_refused_with_both_named(
 ) -> None:
     with pytest.raises(ResumeError, match=message):
         go_on(finished, **{name: value})
+
+
+def test_a_finished_run_is_trained_further(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("whole", "killed"):
+        shutil.copytree(finished, tmp_path / name)
+    go_on(tmp_path / "whole", steps=9)
+    lines = read_metrics(tmp_path / "whole")
+    assert [line["step"] for line in lines] == list(range(1, 10))
+    assert lines[6]["lr"] > lines[5]["lr"], "the rate follows the longer run"
+    trained, _ = checkpoint.read(tmp_path / "whole" / "gen.pt")
+    config = json.loads((tmp_path / "whole" / "config.json").read_text())
+    for facts in (trained.training, config):
+        assert facts["settings"]["steps"] == 9
+        assert facts["settings"]["extended_at"] == 6
+    with monkeypatch.context() as patch:
+        strike(patch, 8, send(signal.SIGTERM))
+        with pytest.raises(InterruptedRunError):
+            go_on(tmp_path / "killed", steps=9)
+    go_on(tmp_path / "killed")
+    assert_same_weights(tmp_path / "killed", tmp_path / "whole")
 
 
 def test_a_run_from_another_kind_of_device_goes_on(
