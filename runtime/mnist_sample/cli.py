@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import enum
-import gc
-import os
-import signal
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +11,7 @@ import typer
 from mnist_sample import __version__
 from mnist_sample.errors import MnistSampleError
 from mnist_sample.job import Request
+from mnist_sample.process import INTERRUPTED, INTERRUPTED_CODE, collect_garbage_again, complain
 
 _HELP = """Draw handwritten digits.
 
@@ -24,10 +20,6 @@ Example: mnist-sample --digits 2026 --seed 7 --out year.png
 A digit is named by the model, --seed and its index: it is the same picture alone, in a batch, or in a shard
 (--start and --n).
 """
-
-_INTERRUPTED = "interrupted; nothing half-written is left"
-_INTERRUPTED_CODE = 130
-"""What shells give for a process that Ctrl-C ended."""
 
 _app = typer.Typer(
     rich_markup_mode=None,
@@ -144,6 +136,7 @@ def _sample(
         return
     from mnist_sample.command import run
 
+    collect_garbage_again()
     run(
         Request(
             n=n,
@@ -165,60 +158,23 @@ def _sample(
     )
 
 
-def main() -> None:
-    """Run the command line and exit: 0 on success, 1 when the work failed, 2 for wrong usage."""
-    # numpy's linear algebra is not used, and starting its threads takes a fifth of a short run's CPU time.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    _replace_closed_streams()
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
-            # As an exception, so that temporary files are removed.
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
-    code = run_arguments()
-    # Python's end would look through all objects for garbage; the process goes as a whole.
-    gc.freeze()
-    sys.exit(code)
-
-
-def _replace_closed_streams() -> None:
-    """Occupy the standard streams that the process was started without: else files would get their numbers.
-
-    The stdout put there refuses to be written, so that work meant for it fails.
-    """
-    for name, descriptor, flags in (
-        ("stdin", 0, os.O_RDONLY),
-        ("stdout", 1, os.O_RDONLY),
-        ("stderr", 2, os.O_WRONLY),
-    ):
-        if getattr(sys, name) is None:
-            os.dup2(os.open(os.devnull, flags), descriptor)
-            setattr(sys, name, os.fdopen(descriptor, "r" if name == "stdin" else "w", closefd=False))
-
-
 def run_arguments(arguments: list[str] | None = None) -> int:
     """Run the command line `arguments`, by default this process's, and return the exit code."""
     try:
         code: int = _app(arguments, prog_name="mnist-sample", standalone_mode=False) or 0
         # Some versions of typer turn Ctrl-C into this, others raise.
-        return _complain(_INTERRUPTED, code) if code == _INTERRUPTED_CODE else code
+        return complain(INTERRUPTED, code) if code == INTERRUPTED_CODE else code
     except MnistSampleError as error:
-        return _complain(str(error), error.exit_code)
+        return complain(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        return _complain(_INTERRUPTED, _INTERRUPTED_CODE)
+        return complain(INTERRUPTED, INTERRUPTED_CODE)
     except OSError as error:  # on stdout; those on files have been told apart
         from mnist_sample.files import abandon_stdout
 
         abandon_stdout()
-        return _complain(f"cannot write stdout: {error.strerror or error}", 1)
+        return complain(f"cannot write stdout: {error.strerror or error}", 1)
     except Exception as error:
         # Wrong usage. Newer versions of typer carry their own click, so its errors have no one name.
         if not hasattr(error, "format_message"):
             raise
-        return _complain(f"{error.format_message().rstrip('.')}; see mnist-sample --help", 2)
-
-
-def _complain(message: str, exit_code: int) -> int:
-    with contextlib.suppress(OSError):  # the exit code tells it too
-        print(f"mnist-sample: {message}", file=sys.stderr)
-    return exit_code
+        return complain(f"{error.format_message().rstrip('.')}; see mnist-sample --help", 2)

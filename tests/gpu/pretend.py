@@ -10,7 +10,7 @@ import sys
 import onnxruntime
 
 import mnist_sample.session
-from mnist_sample.cli import main
+from mnist_sample.__main__ import main
 
 
 def pretend(what: str) -> None:

@@ -15,7 +15,7 @@ import sys
 from typing import Any
 from unittest import mock
 
-from mnist_sample import cli, session
+from mnist_sample import __main__, session
 
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "hangup": signal.SIGHUP}
 FULL_BYTES = 1500
@@ -43,7 +43,7 @@ def main(accident: str, arguments: list[str]) -> None:
     mock.patch("mnist_sample.sampler._BATCHES_TOGETHER", 1).start()
     mock.patch("mnist_sample.sampler.run_graph", run).start()
     sys.argv = ["mnist-sample", *arguments]
-    cli.main()
+    __main__.main()
 
 
 if __name__ == "__main__":
