@@ -1,89 +1,12 @@
-"""`python -m train`: parses the command line and hands it on."""
+"""`python -m train`."""
 
 from __future__ import annotations
 
-import os
-import shlex
 import sys
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from mnist_sample.errors import MnistSampleError
-from train.config import SAVE_EVERY_SECONDS
-from train.interruption import Interruption, sigterm_as_ctrl_c
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command(epilog="Example: python -m train --data ../mnist --minutes 5")
-def main(
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, mnist, bundled, or a folder of IDX files, plain or .gz.", show_default="auto"
-        ),
-    ] = None,
-    arch: Annotated[str | None, typer.Option(help="digits or tutorial.", show_default="digits")] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Updates of the generator.", show_default="the architecture's")
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Train for so long; the learning rate decays to fit.")
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Real digits per step.", show_default="the architecture's")
-    ] = None,
-    lr: Annotated[
-        float | None, typer.Option(help="Adam's learning rate.", show_default="the architecture's")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides everything.", show_default="0")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cuda or cpu.", show_default="auto")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the run.", show_default="runs/<date-time>")
-    ] = None,
-    resume: Annotated[
-        Path | None, typer.Option(help="Go on with the run in this folder; --steps or --minutes may grow.")
-    ] = None,
-    save_every: Annotated[
-        float, typer.Option(help="Seconds between two checkpoints.", min=0)
-    ] = SAVE_EVERY_SECONDS,
-) -> None:
-    """Train a generator of handwritten digits; leaves gen.pt and the run's pictures in a folder."""
-    settings = {
-        "arch": arch,
-        "steps": steps,
-        "minutes": minutes,
-        "batch_size": batch_size,
-        "lr": lr,
-        "seed": seed,
-        "device": None if device == "auto" else device,
-    }
-    try:
-        with sigterm_as_ctrl_c():
-            with Interruption() as interruption:  # numpy reports a broken import, were it interrupted
-                # Here, since torch takes seconds to import, and --help does without.
-                from train.session import Request, run
-            if interruption.requested:
-                raise KeyboardInterrupt
-            folder = run(Request(data, out, resume, settings, save_every))
-    except KeyboardInterrupt as error:
-        raise MnistSampleError("stopped before the training began") from error
-    if folder is not None:
-        files = shlex.join([str(folder / "gen.pt"), str(folder / "gen.onnx")])
-        typer.echo(f"Done. Export it with: python -m export {files}")
-
-
-def run_command() -> None:
-    """Run the command; a failure that a user can cause becomes one or two lines on stderr."""
-    try:
-        app()
-    except MnistSampleError as error:
-        rank = os.environ.get("RANK", "0")
-        print(f"{'' if rank == '0' else f'[worker {rank}] '}{error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-
 
 if __name__ == "__main__":
+    try:
+        from train.command import run_command
+    except KeyboardInterrupt:
+        sys.exit("stopped before the training began")
     run_command()

@@ -13,7 +13,7 @@ import torch
 import train.session
 from mnist_sample.errors import OutputError, UsageError
 from tests.train.running import begin
-from train.__main__ import run_command
+from train.command import run_command
 from train.config import DEFAULTS, TUTORIAL_PRINTED, make_config
 from train.device import choose_device
 from train.session import name_folder
@@ -130,5 +130,5 @@ def test_a_folders_name_is_not_taken_twice(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_help_and_a_wrong_option_do_not_wait_for_pytorch() -> None:
-    code = "import sys, train.__main__; sys.exit('torch' in sys.modules)"
+    code = "import sys, train.command; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
