@@ -16,7 +16,7 @@ INTERRUPTED_CODE: Final = 130
 
 def begin() -> None:
     """Prepare the process for a command that may take less time than it takes to get ready for it."""
-    # What is imported is no garbage: looking for some takes a twentieth of a short run.
+    # What is imported is no garbage: looking for some takes 9 of a short run's 180 ms.
     gc.disable()
     # numpy's linear algebra is not used, and starting its threads takes a fifth of a short run's CPU time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -58,7 +58,7 @@ def complain(message: str, exit_code: int) -> int:
 
 
 def end(exit_code: int) -> NoReturn:
-    """Leave at once: files are closed, and taking Python apart takes a tenth of a short run."""
+    """Leave at once: files are closed, and taking Python apart takes 14 of a short run's 180 ms."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
