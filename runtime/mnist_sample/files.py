@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import BinaryIO, Final, TypeVar, cast
 
 _Item = TypeVar("_Item")
-_WRITE_BACK_BYTES: Final = 2**24
+_WRITE_BACK_BYTES: Final = 2**22
+"""What may be left to the fsync at the end: at 160 MB it takes 3 ms with this, 8 with four times as much."""
 
 
 def current_umask() -> int:
