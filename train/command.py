@@ -38,6 +38,10 @@ def main(
     lr: Annotated[
         float | None, typer.Option(help="Adam's learning rate.", show_default="the architecture's")
     ] = None,
+    gamma: Annotated[
+        float | None,
+        typer.Option(help="Weight of the gradient penalties.", show_default="the architecture's"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything.", show_default="0")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cuda or cpu.", show_default="auto")] = None,
     out: Annotated[
@@ -57,6 +61,7 @@ def main(
         "minutes": minutes,
         "batch_size": batch_size,
         "lr": lr,
+        "gamma": gamma,
         "seed": seed,
         "device": None if device == "auto" else device,
     }

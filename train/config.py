@@ -84,7 +84,8 @@ class TrainConfig:
             all(0 <= end <= 1 for end in ends) and all(0 <= share < 1 for share in shares),
             "a share is out of range",
         )
-        weights = (self.lr_ratio, self.clip, self.gamma)
+        _check(0 <= self.gamma < float("inf"), "--gamma must be 0 or more")
+        weights = (self.lr_ratio, self.clip)
         _check(all(0 <= weight < float("inf") for weight in weights), "a weight is out of range")
         _check(0 <= self.shift < IMAGE_SIZE, f"shift must be from 0 to {IMAGE_SIZE - 1}")
 

@@ -43,6 +43,7 @@ def test_a_run_ends_with_the_export_command(
     [
         (["--steps", "0"], 2, "--steps must be 1 or more"),
         (["--lr", "nan"], 2, "--lr must be greater than 0"),
+        (["--gamma", "-1"], 2, "--gamma must be 0 or more"),
         (["--minutes", "nan"], 2, "--minutes must be greater than 0"),
         (["--batch-size", "1"], 2, "--batch-size must be from 2"),
         (["--seed", "-1"], 2, "--seed must be from 0"),

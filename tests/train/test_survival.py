@@ -274,6 +274,7 @@ def test_other_data_are_refused_with_both_named(data: Path, finished: Path, tmp_
         ("lr", 0.5, "--lr 0.5 differs from the run's 0.00"),
         ("steps", 5, "--steps 5 differs from the run's 6"),
         ("batch_size", 8, "--batch-size 8 differs from the run's 6"),
+        ("gamma", 0.3, "--gamma 0.3 differs from the run's 0.1"),
         ("seed", 1, "--seed 1 differs from the run's 0"),
         ("arch", "tutorial", "--arch tutorial differs from the run's digits"),
         ("minutes", 1.0, "--minutes 1.0 differs from the run's None"),
@@ -363,10 +364,10 @@ def test_two_runs_do_not_share_a_folder(data: Path, finished: Path, tmp_path: Pa
 
 
 def test_the_command_after_an_explosion_is_that_of_the_run() -> None:
-    config = make_config("digits", {"lr": 1e6, "steps": 9, "seed": 3})
+    config = make_config("digits", {"lr": 1e6, "steps": 9, "gamma": 0.3, "seed": 3})
     usual = f"{make_config('digits', {}).lr:g}"
     assert slower_command(config, "/my data") == (
-        f"python -m train --data '/my data' --arch digits --steps 9 --seed 3 --lr {usual}"
+        f"python -m train --data '/my data' --arch digits --steps 9 --gamma 0.3 --seed 3 --lr {usual}"
     )
 
 
