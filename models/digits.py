@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -110,9 +111,10 @@ class ChannelsLastFlatten(nn.Module):
 class DigitsDiscriminator(nn.Module):
     """A small convolutional discriminator without normalisation, with a projection of the class.
 
-    Projection: Miyato and Koyama, arXiv 1802.05637. No normalisation, since the gradient penalties need
-    each image's logit to depend on that image alone. Small, since more steps of it are worth more
-    than the fewer of a larger one in the same time.
+    Projection: Miyato and Koyama, arXiv 1802.05637; beside it stands a linear classifier (Odena et al., arXiv
+    1610.09585), for losses that ask which class an image shows. No normalisation, since the gradient
+    penalties need each image's logit to depend on that image alone. Small, since more steps of it are worth
+    more than the fewer of a larger one in the same time.
     """
 
     def __init__(
@@ -135,11 +137,18 @@ class DigitsDiscriminator(nn.Module):
         self.embed = nn.Embedding(classes, features) if classes else None
         if self.embed is not None:
             nn.init.normal_(self.embed.weight, std=features**-0.5)
+        self.classify = nn.Linear(features, classes) if classes else None
 
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
-        """Map images float32 `[batch, 1, 28, 28]` in [-1, 1] to logits float32 `[batch]`, high for real."""
+        """Judge images float32 `[batch, 1, 28, 28]` in [-1, 1] with labels int64 `[batch]`.
+
+        Returns:
+            float32 `[batch, 1 + classes]`: a logit that is high for a real image of that class, then one for
+            each class, the highest for the one that the image shows.
+        """
         features = self.features(image).float()
-        logits: Tensor = self.logit(features).squeeze(1)
-        if self.embed is not None:
-            logits = logits + (features * self.embed(label)).sum(1)
-        return logits
+        real: Tensor = self.logit(features)
+        if self.embed is None or self.classify is None:
+            return real
+        real = real + (features * self.embed(label)).sum(1, keepdim=True)
+        return torch.cat([real, self.classify(features).float()], dim=1)

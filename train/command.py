@@ -42,6 +42,18 @@ def main(
         float | None,
         typer.Option(help="Weight of the gradient penalties.", show_default="the architecture's"),
     ] = None,
+    entropy: Annotated[
+        float | None,
+        typer.Option(help="Weight of variety in the generator's loss.", show_default="the architecture's"),
+    ] = None,
+    legible: Annotated[
+        float | None,
+        typer.Option(help="Weight of the class that can be read.", show_default="the architecture's"),
+    ] = None,
+    latent_std: Annotated[
+        float | None,
+        typer.Option(help="Spread of the latents in training; sampling takes 1.", show_default="1"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything.", show_default="0")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cuda or cpu.", show_default="auto")] = None,
     out: Annotated[
@@ -62,6 +74,9 @@ def main(
         "batch_size": batch_size,
         "lr": lr,
         "gamma": gamma,
+        "entropy": entropy,
+        "legible": legible,
+        "latent_std": latent_std,
         "seed": seed,
         "device": None if device == "auto" else device,
     }

@@ -37,6 +37,12 @@ class TrainConfig:
         gamma: weight of the R1 and R2 gradient penalties; `relativistic` only.
         estimate: the penalties' gradients are estimated from noise (arXiv 2501.08316), not exact.
         penalty_every: estimated penalties look at each so-manyth digit of a batch, with as much more weight.
+        entropy: weight of the entropy of G's digits near each latent in G's loss (`train/entropy.py`);
+            more of it is more variety.
+        legible: weight of the class that D reads, on real digits in D's loss, on generated ones in G's;
+            `relativistic` and conditional only.
+        latent_std: standard deviation of the latents that G is trained with. It is sampled with 1: below
+            that, the digits go a little beyond those that D has seen.
         still_head: the BatchNorm that ends the tutorial's D keeps its first statistics, so that it is a
             scale and a shift; as printed, it gives real and generated digits the same mean.
         settle: share of the run after which G's BatchNorm keeps its running statistics; 1 for never.
@@ -62,6 +68,9 @@ class TrainConfig:
     gamma: float = 0.1
     estimate: bool = True
     penalty_every: int = 4
+    entropy: float = 0.0
+    legible: float = 0.0
+    latent_std: float = 1.0
     still_head: bool = False
     settle: float = 0.5
     shift: int = 0
@@ -85,6 +94,9 @@ class TrainConfig:
             "a share is out of range",
         )
         _check(0 <= self.gamma < float("inf"), "--gamma must be 0 or more")
+        _check(0 <= self.entropy < float("inf"), "--entropy must be 0 or more")
+        _check(0 <= self.legible < float("inf"), "--legible must be 0 or more")
+        _check(0 < self.latent_std <= 1, "--latent-std must be above 0 and at most 1")
         weights = (self.lr_ratio, self.clip)
         _check(all(0 <= weight < float("inf") for weight in weights), "a weight is out of range")
         _check(0 <= self.shift < IMAGE_SIZE, f"shift must be from 0 to {IMAGE_SIZE - 1}")
@@ -123,13 +135,17 @@ TUTORIAL_PRINTED: Final = replace(
 """The tutorial's own setting: Adam as it comes, lr 0.01, a BatchNorm on D's logits."""
 
 
+_RELATIVISTIC: Final = frozenset({"gamma", "legible"})
+"""Settings that only the relativistic objective heeds."""
+
+
 def make_config(arch: str, given: Mapping[str, Any]) -> TrainConfig:
     """Return an architecture's defaults with the given values in their place; None counts as not given.
 
     `--arch tutorial --lr 0.01` is the tutorial's printed setting, with all that belongs to it.
 
     Raises:
-        UsageError: unknown architecture, or a value out of range.
+        UsageError: unknown architecture, a value out of range, or one that the architecture has no use for.
     """
     if arch not in DEFAULTS:
         raise UsageError(f"unknown architecture {arch!r}: choose from {', '.join(sorted(DEFAULTS))}")
@@ -137,6 +153,8 @@ def make_config(arch: str, given: Mapping[str, Any]) -> TrainConfig:
     defaults = DEFAULTS[arch]
     if arch == "tutorial" and chosen.get("lr") == TUTORIAL_PRINTED.lr:
         defaults = TUTORIAL_PRINTED
+    useless = sorted(_RELATIVISTIC & chosen.keys()) if defaults.objective == "bce" else []
+    _check(not useless, f"--{' and --'.join(useless)}: --arch {arch} has no use for it")
     if "minutes" in chosen and "steps" not in chosen:
         chosen["steps"] = None
     return replace(defaults, **chosen)

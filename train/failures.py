@@ -64,7 +64,7 @@ def slower_command(config: TrainConfig, source: str) -> str:
     """Return the command of the same run with a learning rate that may do."""
     usual = DEFAULTS[config.arch]
     options: dict[str, object] = {"data": source, "arch": config.arch}
-    for name in ("steps", "minutes", "batch_size", "gamma", "seed"):
+    for name in ("steps", "minutes", "batch_size", "gamma", "entropy", "legible", "latent_std", "seed"):
         value = getattr(config, name)
         if value is not None and value != getattr(usual, name):
             options[name.replace("_", "-")] = value

@@ -19,7 +19,7 @@ from models.untrusted import MAX_FILE_BYTES, UntrustedFileError, load_plain
 from train.config import TrainConfig
 from train.distributed import World, share_batch_norm
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 FACTS: Final[dict[str, type]] = {
     "settings": dict,
     "source": str,

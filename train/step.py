@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from train.config import TrainConfig
 from train.distributed import World
-from train.objectives import Losses, Probe, bce_d, bce_g, relativistic_d, relativistic_g
+from train.entropy import DIRECTIONS, LOOKED_AT, Moves, generate_around, local_entropy
+from train.objectives import Probe, bce_d, bce_g, relativistic_d, relativistic_g
 from train.state import State
 
 PAPER: Final = -1.0
@@ -34,65 +35,105 @@ class DeviceData:
     labels: Tensor | None
 
 
+class Batch(NamedTuple):
+    """What one process draws for a step.
+
+    Attributes:
+        real: float32 `[n, 1, 28, 28]` in [-1, 1].
+        labels: their labels, int64 `[n]`; no element where unconditional.
+        latent: float32 `[n, latent_dim]`, normal.
+        offsets: int64 `[2]`, how far D's view moves.
+        probe: where the gradient penalties are estimated; None where they are exact.
+        moves: where the entropy is estimated; None where it has no weight, or at none of these digits.
+    """
+
+    real: Tensor
+    labels: list[Tensor]
+    latent: Tensor
+    offsets: Tensor
+    probe: Probe | None
+    moves: Moves | None
+
+
 def train_step(state: State, data: DeviceData, config: TrainConfig, world: World) -> None:
     """Take one step. Nothing here waits for the device or depends on a value that the host computes."""
-    real, labels, latent, probe, offsets = draw_batch(state, data, config, world)
-    autocast = torch.autocast(real.device.type, torch.bfloat16, enabled=bool(config.bf16))
+    batch = draw_batch(state, data, config, world)
+    labels = batch.labels
+    autocast = torch.autocast(batch.real.device.type, torch.bfloat16, enabled=bool(config.bf16))
     with autocast:
         # Generated once: D learns to tell these digits, then G learns through the same ones.
-        fake = state.generator(latent, *labels).float()
-    real, fake = move_view(real, offsets, config.shift), move_view(fake, offsets, config.shift)
+        fake = state.generator(batch.latent, *labels).float()
+    real, fake = (move_view(images, batch.offsets, config.shift) for images in (batch.real, fake))
 
     state.discriminator.requires_grad_(True)
     with autocast:
         if config.objective == "relativistic":
-            d, on_real = relativistic_d(state.discriminator, real, fake.detach(), labels, config.gamma, probe)
+            d, on_real = relativistic_d(state.discriminator, real, fake.detach(), labels, config, batch.probe)
         else:
             d = bce_d(state.discriminator, real, fake.detach())
-    update(state.discriminator, state.optimizer_d, d, state.norm_d, config, world)
+    update(state.discriminator, state.optimizer_d, d.loss, state.norm_d, config, world)
 
     state.discriminator.requires_grad_(False)
     with autocast:
         if config.objective == "relativistic":
-            g = relativistic_g(state.discriminator, on_real, fake, labels)
+            g = relativistic_g(state.discriminator, on_real, fake, labels, config)
         else:
             g = bce_g(state.discriminator, fake)
-    update(state.generator, state.optimizer_g, g, state.norm_g, config, world)
+    loss = g.loss
+    if batch.moves:
+        with autocast:
+            around = generate_around(state.generator, batch.latent, labels, batch.moves)
+        loss = loss - config.entropy * batch.moves.weight * local_entropy(around)
+    update(state.generator, state.optimizer_g, loss, state.norm_g, config, world)
 
     update_average(state)
     losses = torch.stack([d.loss.detach(), g.loss.detach(), d.penalty])
     state.sums += torch.cat([losses, d.curves, g.curves]) / config.batch_size
 
 
-def draw_batch(
-    state: State, data: DeviceData, config: TrainConfig, world: World
-) -> tuple[Tensor, list[Tensor], Tensor, Probe | None, Tensor]:
-    """Draw a global batch and return this process's part of it.
-
-    Returns:
-        Real images float32 `[n, 1, 28, 28]` in [-1, 1]; their labels, int64 `[n]`, or no element where
-        unconditional; latents float32 `[n, latent_dim]`; where the gradient penalties are estimated, or None
-        where they are exact; and how far D's view moves, int64 `[2]`.
-    """
+def draw_batch(state: State, data: DeviceData, config: TrainConfig, world: World) -> Batch:
+    """Draw a global batch and return this process's part of it."""
     device, random = data.images.device, state.random
     chosen = torch.randint(len(data.images), (config.batch_size,), device=device, generator=random)
     latent = torch.randn(config.batch_size, state.model.latent_dim, device=device, generator=random)
+    latent *= config.latent_std
     probe = draw_probe(config, device, random, world) if config.estimate else None
     offsets = torch.randint(2 * config.shift + 1, (2,), device=device, generator=random)
+    moves = draw_moves(config, latent, random, world) if config.entropy else None
     chosen, latent = world.part(chosen), world.part(latent)
     real = data.images[chosen].float() / 127.5 - 1
-    return real, [] if data.labels is None else [data.labels[chosen]], latent, probe, offsets
+    labels = [] if data.labels is None else [data.labels[chosen]]
+    return Batch(real, labels, latent, offsets, probe, moves)
 
 
 def draw_probe(config: TrainConfig, device: torch.device, random: torch.Generator, world: World) -> Probe:
     """Choose every so-manyth pair of a global batch and draw its noise; return this process's part."""
-    every = config.penalty_every
-    count = math.ceil(config.batch_size / every)
+    count, rows, mine = choose_rows(config.batch_size, config.penalty_every, world)
     noise = torch.randn(2, count, 1, SIDE, SIDE, device=device, generator=random)
-    mine = world.rows(config.batch_size)
-    first, stop = math.ceil(mine.start / every), math.ceil(mine.stop / every)
-    rows = slice(first * every - mine.start, len(mine), every)
-    return Probe(noise[:, first:stop], rows, config.batch_size / count)
+    return Probe(noise[:, mine], rows, config.batch_size / count)
+
+
+def draw_moves(config: TrainConfig, latent: Tensor, random: torch.Generator, world: World) -> Moves | None:
+    """Choose every so-manyth latent of a global batch and draw its moves; return this process's, if any."""
+    count, rows, mine = choose_rows(config.batch_size, math.ceil(config.batch_size / LOOKED_AT), world)
+    shape = (count, DIRECTIONS, latent.shape[1])
+    directions = torch.randn(shape, device=latent.device, generator=random)
+    return Moves(directions[mine], rows, config.batch_size / count) if len(directions[mine]) else None
+
+
+def choose_rows(batch_size: int, every: int, world: World) -> tuple[int, slice, slice]:
+    """Choose every so-manyth row of a global batch.
+
+    Returns:
+        How many these are, which rows of this process's part, and which of all that were chosen.
+    """
+    part = world.rows(batch_size)
+    first, stop = math.ceil(part.start / every), math.ceil(part.stop / every)
+    return (
+        math.ceil(batch_size / every),
+        slice(first * every - part.start, len(part), every),
+        slice(first, stop),
+    )
 
 
 def move_view(images: Tensor, offsets: Tensor, shift: int) -> Tensor:
@@ -107,14 +148,14 @@ def move_view(images: Tensor, offsets: Tensor, shift: int) -> Tensor:
 def update(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    losses: Losses,
+    loss: Tensor,
     norm: Tensor,
     config: TrainConfig,
     world: World,
 ) -> None:
-    """Take the optimizer's step down the global batch's mean loss; `norm` follows that of the gradients."""
+    """Take the optimizer's step down the loss, a sum over the global batch; `norm` follows the gradients'."""
     optimizer.zero_grad()
-    (losses.loss / config.batch_size).backward()
+    (loss / config.batch_size).backward()
     world.sum_gradients(module)
     if config.clip:
         clip_gradients([p.grad for p in module.parameters() if p.grad is not None], norm, config.clip)

@@ -136,6 +136,13 @@ TRIED: Final = {
     "lighter": Rung("penalties of weight 0.03", {"gamma": 0.03}),
     "latent": Rung("latents of 128 numbers", generator={"latent_dim": 128}),
     "batch": Rung("batches of 256", {"batch_size": 256}),
+    "heavier": Rung("penalties of weight 0.3", {"gamma": 0.3}),
+    "entropy": Rung("entropy of weight 0.01 in G's loss", {"entropy": 0.01}),
+    "legible": Rung("a class that D reads, of weight 0.1", {"legible": 0.1}),
+    "both": Rung("both of these", {"entropy": 0.01, "legible": 0.1}),
+    "spread": Rung(
+        "both, and latents of deviation 0.98", {"entropy": 0.01, "legible": 0.1, "latent_std": 0.98}
+    ),
 }
 WIDTHS: Final = {name_shape(shape): Rung("", generator=shape) for shape in SHAPES}
 TABLES: Final = {"ladder": LADDER, "tried": TRIED, "widths": WIDTHS}
