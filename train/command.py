@@ -62,6 +62,9 @@ def main(
     resume: Annotated[
         Path | None, typer.Option(help="Go on with the run in this folder; --steps or --minutes may grow.")
     ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Begin a new run with the networks of the run in this folder.")
+    ] = None,
     save_every: Annotated[
         float, typer.Option(help="Seconds between two checkpoints.", min=0)
     ] = SAVE_EVERY_SECONDS,
@@ -87,7 +90,7 @@ def main(
                 from train.session import Request, run
             if interruption.requested:
                 raise KeyboardInterrupt
-            folder = run(Request(data, out, resume, settings, save_every))
+            folder = run(Request(data, out, resume, settings, save_every, start_from))
     except KeyboardInterrupt as error:
         raise MnistSampleError("stopped before the training began") from error
     if folder is not None:

@@ -25,6 +25,8 @@ class TrainConfig:
         minutes: wall-clock bound of the training; None for no bound.
         extended_at: the step at which `steps` or `minutes` last grew; 0 for never. The learning rate rose
             there to that of the longer run.
+        start_from: folder of the run whose networks this one begins with; empty for fresh ones.
+        start_sha256: SHA-256 of that run's `resume.pt`.
         batch_size: real digits per step, over all processes together.
         lr: the discriminator's learning rate (Adam) at the start.
         lr_ratio: the generator's learning rate over the discriminator's.
@@ -56,6 +58,8 @@ class TrainConfig:
     steps: int | None = 20_000
     minutes: float | None = None
     extended_at: int = 0
+    start_from: str = ""
+    start_sha256: str = ""
     batch_size: int = 128
     lr: float = 2e-3
     lr_ratio: float = 1.0

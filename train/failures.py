@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import torch
 
@@ -60,11 +61,17 @@ def tell_saved(folder: RunFolder, otherwise: str) -> str:
     return f"{what} is whole; go on with: {go_on_command(folder.path)}"
 
 
+_GIVEN: Final = (
+    "start_from", "steps", "minutes", "batch_size", "gamma", "entropy", "legible", "latent_std", "seed"
+)  # fmt: skip
+"""Options of a run that its settings tell, beside the learning rate."""
+
+
 def slower_command(config: TrainConfig, source: str) -> str:
     """Return the command of the same run with a learning rate that may do."""
     usual = DEFAULTS[config.arch]
     options: dict[str, object] = {"data": source, "arch": config.arch}
-    for name in ("steps", "minutes", "batch_size", "gamma", "entropy", "legible", "latent_std", "seed"):
+    for name in _GIVEN:
         value = getattr(config, name)
         if value is not None and value != getattr(usual, name):
             options[name.replace("_", "-")] = value

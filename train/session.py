@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import time
 import warnings
@@ -25,7 +26,7 @@ from train.memory import keep_freed_memory
 from train.progress import Display
 from train.quality import make_quality
 from train.run_folder import Provenance, RunFolder
-from train.state import ResumeError, State, make_state, read_saved, restore_state
+from train.state import ResumeError, State, make_state, read_saved, restore_networks, restore_state
 from train.step import DeviceData
 
 RUNS: Final = Path("runs")
@@ -41,6 +42,7 @@ class Request:
         resume: folder of the run to go on with; None for a new run.
         settings: the `TrainConfig` fields that were given.
         save_every_seconds: how often a running training is saved.
+        start_from: folder of the run whose networks a new run begins with; None for fresh ones.
     """
 
     data: str | None = None
@@ -48,6 +50,7 @@ class Request:
     resume: Path | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     save_every_seconds: float = SAVE_EVERY_SECONDS
+    start_from: Path | None = None
 
 
 def run(request: Request) -> Path | None:
@@ -63,6 +66,7 @@ def run(request: Request) -> Path | None:
     warnings.filterwarnings("ignore", module=r"torch(\.|$)")
     keep_freed_memory()
     saved = read_saved(request.resume / "resume.pt") if request.resume else None
+    start = read_saved(request.start_from / "resume.pt") if request.start_from else None
     device = choose_device(request.settings.get("device") or (saved["facts"]["device"] if saved else None))
     config = resolve_config(request, saved, device)
     source = request.data if request.data is not None else saved["facts"]["source"] if saved else "auto"
@@ -77,8 +81,11 @@ def run(request: Request) -> Path | None:
         with explain_failures(folder, config), claim(folder.path) if world.is_writer else nullcontext():
             if saved:
                 resume(state, saved, folder, world, display.say)
-            elif world.is_writer:
-                folder.begin(data)
+            else:
+                if start:
+                    restore_networks(state, start)
+                if world.is_writer:
+                    folder.begin(data)
             announce(folder, config, data, device, display)
             train(
                 state,
@@ -104,6 +111,10 @@ def resolve_config(request: Request, saved: dict[str, Any] | None, device: torch
     """
     given = dict(request.settings)
     given.pop("device", None)
+    if request.resume and request.start_from:
+        raise UsageError("--resume and --start-from exclude each other: one goes on, the other begins anew")
+    if request.start_from:
+        given |= start_settings(request.start_from)
     if saved is None:
         config = make_config(given.pop("arch", None) or "digits", {**given, "device": device.type})
         return replace(config, bf16=has_fast_bf16(device)) if config.bf16 is None else config
@@ -126,6 +137,15 @@ def resolve_config(request: Request, saved: dict[str, Any] | None, device: torch
             "leave it out, or begin a new run"
         )
     return replace(config, **longer)
+
+
+def start_settings(folder: Path) -> dict[str, Any]:
+    """Return the settings of a run that begins with the networks of the run in `folder`.
+
+    G's BatchNorm keeps its statistics from the start: they are settled.
+    """
+    digest = hashlib.sha256((folder / "resume.pt").read_bytes()).hexdigest()
+    return {"start_from": str(folder), "start_sha256": digest, "settle": 0.0}
 
 
 def load_in_turn(source: str, world: World, warn: Callable[[str], None]) -> Dataset:

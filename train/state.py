@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -79,7 +81,7 @@ class State:
 
 _MODULES: Final = ("generator", "discriminator", "average")
 _OPTIMIZERS: Final = ("optimizer_g", "optimizer_d")
-_RUNNING: Final = ("sums", "norm_g", "norm_d")
+_NORMS: Final = ("norm_g", "norm_d")
 _COUNTERS: Final = ("summed", "sheets", "step", "seconds")
 
 
@@ -131,7 +133,8 @@ def set_stage(state: State, config: TrainConfig, fraction: float) -> None:
     set_rate(state.optimizer_d, rate)
     set_rate(state.optimizer_g, rate * config.lr_ratio)
     # The first steps' weights are worth little: the average begins short and grows to its full length.
-    state.ema_weight.fill_(max(1 - config.ema, 9 / (state.step + 10)) if config.ema else 1.0)
+    shortest = 0.0 if config.start_from else 9 / (state.step + 10)
+    state.ema_weight.fill_(max(1 - config.ema, shortest) if config.ema else 1.0)
     # From some point on, each digit is trained as it will be sampled. A batch's own statistics differ from
     # those of the next batch: variety for D to see, which G need not make, and which sampling does not have.
     training = fraction < config.settle
@@ -175,7 +178,7 @@ def save_state(state: State, facts: dict[str, Any], path: Path) -> None:
             "facts": facts,
             **{name: getattr(state, name).state_dict() for name in (*_MODULES, *_OPTIMIZERS)},
             "random": state.random.get_state(),
-            **{name: getattr(state, name) for name in (*_RUNNING, *_COUNTERS)},
+            **{name: getattr(state, name) for name in (*_NORMS, "sums", *_COUNTERS)},
         },
         buffer,
     )
@@ -213,17 +216,34 @@ def restore_state(state: State, saved: dict[str, Any], same_device: bool = True)
     Raises:
         ResumeError: the saved values do not fit the networks.
     """
-    try:
+    restore_networks(state, saved)
+    with _explain_misfit():
+        if same_device:
+            state.random.set_state(saved["random"])
+        state.sums.copy_(saved["sums"])
+        for name in _COUNTERS:
+            setattr(state, name, _check_count(saved[name], getattr(state, name)))
+
+
+def restore_networks(state: State, saved: dict[str, Any]) -> None:
+    """Give `state` the networks of the saved run, and what its optimizers remember of them.
+
+    Raises:
+        ResumeError: they do not fit.
+    """
+    with _explain_misfit():
         for name in _MODULES:
             getattr(state, name).load_state_dict(saved[name])
         for name in _OPTIMIZERS:
             _restore_moments(getattr(state, name), saved[name]["state"])
-        if same_device:
-            state.random.set_state(saved["random"])
-        for name in _RUNNING:
+        for name in _NORMS:
             getattr(state, name).copy_(saved[name])
-        for name in _COUNTERS:
-            setattr(state, name, _check_count(saved[name], getattr(state, name)))
+
+
+@contextlib.contextmanager
+def _explain_misfit() -> Iterator[None]:
+    try:
+        yield
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ResumeError("resume.pt does not fit the networks of this version; begin a new run") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import random
@@ -39,6 +40,13 @@ from train.state import ResumeError, State
 
 FIRST_SAVED = 6
 """So many files a new run has written when it can be gone on with."""
+
+
+def begin_from(data: Path, parent: Path, out: Path, **settings: Any) -> Path:
+    """Train a new tiny run that starts from the networks of another."""
+    folder = run(Request(str(data), out, None, {**TINY, **settings}, start_from=parent))
+    assert folder
+    return folder
 
 
 def send(number: signal.Signals) -> Any:
@@ -380,3 +388,38 @@ def test_too_large_a_batch_is_one_message(
     strike(monkeypatch, 2, exhaust)
     with pytest.raises(OutOfMemoryError, match=r"not enough memory .*--batch-size 6; nothing was saved yet"):
         begin(data, tmp_path / "run")
+
+
+def test_a_run_starts_from_the_networks_of_another(data: Path, finished: Path, tmp_path: Path) -> None:
+    parent = checkpoint.read(finished / "gen.pt")[0]
+    folder = begin_from(data, finished, tmp_path / "second", lr=1e-12, steps=2)
+    config = json.loads((folder / "config.json").read_text())["settings"]
+    assert config["start_from"] == str(finished)
+    assert config["start_sha256"] == hashlib.sha256((finished / "resume.pt").read_bytes()).hexdigest()
+    assert [line["step"] for line in read_metrics(folder)] == [1, 2], "it is a run of its own"
+    child = checkpoint.read(folder / "gen.pt")[0]
+    for name, tensor in parent.weights.items():
+        assert torch.allclose(child.weights[name], tensor, atol=1e-2), name
+
+
+def test_a_started_run_ends_alike_with_and_without_a_pause(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = begin_from(data, finished, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        strike(patch, 3, send(signal.SIGTERM))
+        with pytest.raises(InterruptedRunError):
+            begin_from(data, finished, tmp_path / "paused")
+    go_on(tmp_path / "paused")
+    assert_same_weights(whole, tmp_path / "paused")
+
+
+def test_a_run_cannot_go_on_and_start_at_once(finished: Path) -> None:
+    with pytest.raises(UsageError, match="--resume and --start-from exclude each other"):
+        run(Request(resume=finished, start_from=finished))
+
+
+def test_networks_of_another_architecture_are_refused(data: Path, finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(ResumeError, match=r"does not fit the networks"):
+        begin_from(data, finished, tmp_path / "run", arch="tutorial")
+    assert not (tmp_path / "run" / "gen.pt").exists()
