@@ -97,9 +97,8 @@ class TrainConfig:
             all(0 <= end <= 1 for end in ends) and all(0 <= share < 1 for share in shares),
             "a share is out of range",
         )
-        _check(0 <= self.gamma < float("inf"), "--gamma must be 0 or more")
-        _check(0 <= self.entropy < float("inf"), "--entropy must be 0 or more")
-        _check(0 <= self.legible < float("inf"), "--legible must be 0 or more")
+        for name in ("gamma", "entropy", "legible"):
+            _check(0 <= getattr(self, name) < float("inf"), f"--{name} must be 0 or more")
         _check(0 < self.latent_std <= 1, "--latent-std must be above 0 and at most 1")
         weights = (self.lr_ratio, self.clip)
         _check(all(0 <= weight < float("inf") for weight in weights), "a weight is out of range")

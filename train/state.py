@@ -195,9 +195,7 @@ def read_saved(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             saved = load_plain(file.read(MAX_FILE_BYTES + 1))
     except OSError as error:
-        raise ResumeError(
-            f"cannot read {path}: {error.strerror}; --resume takes the folder of a run"
-        ) from error
+        raise ResumeError(f"cannot read {path}: {error.strerror}; name the folder of a run") from error
     except UntrustedFileError as error:
         raise ResumeError(f"cannot go on from {path}: {error}; or begin a new run") from error
     ours = _has(saved, {"format": int, "facts": dict, "step": int}) and saved["format"] == FORMAT_VERSION

@@ -20,6 +20,7 @@ from train.state import State, make_state, restore_state, set_stage
 from train.step import DeviceData, clip_gradients
 
 CPU = torch.device("cpu")
+LONG = replace(DEFAULTS["digits"], entropy=0.01, legible=0.1, latent_std=0.98)
 WAITING = {
     torch.ops.aten._local_scalar_dense,
     torch.ops.aten.nonzero,
@@ -46,9 +47,6 @@ def make(config: TrainConfig) -> tuple[State, DeviceData]:
     labels = None if config.arch == "tutorial" else torch.arange(32) % 3
     state = make_state(config, 0 if labels is None else 3, CPU, World())
     return state, DeviceData(torch.from_numpy(make_images(32)).unsqueeze(1), labels)
-
-
-LONG = replace(DEFAULTS["digits"], entropy=0.01, legible=0.1, latent_std=0.98)
 
 
 @pytest.mark.parametrize(
