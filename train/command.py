@@ -63,7 +63,7 @@ def main(
         Path | None, typer.Option(help="Go on with the run in this folder; --steps or --minutes may grow.")
     ] = None,
     start_from: Annotated[
-        Path | None, typer.Option(help="Begin a new run with the networks of the run in this folder.")
+        Path | None, typer.Option(help="Begin a new run with the generator of this gen.pt.")
     ] = None,
     save_every: Annotated[
         float, typer.Option(help="Seconds between two checkpoints.", min=0)

@@ -25,8 +25,9 @@ class TrainConfig:
         minutes: wall-clock bound of the training; None for no bound.
         extended_at: the step at which `steps` or `minutes` last grew; 0 for never. The learning rate rose
             there to that of the longer run.
-        start_from: folder of the run whose networks this one begins with; empty for fresh ones.
-        start_sha256: SHA-256 of that run's `resume.pt`.
+        start_from: the `gen.pt` whose generator this run begins with; empty for a fresh one.
+        start_sha256: SHA-256 of that file.
+        head_start: share of the run in which D learns alone: it would mislead a good G at first.
         batch_size: real digits per step, over all processes together.
         lr: the discriminator's learning rate (Adam) at the start.
         lr_ratio: the generator's learning rate over the discriminator's.
@@ -60,6 +61,7 @@ class TrainConfig:
     extended_at: int = 0
     start_from: str = ""
     start_sha256: str = ""
+    head_start: float = 0.0
     batch_size: int = 128
     lr: float = 2e-3
     lr_ratio: float = 1.0
@@ -91,7 +93,7 @@ class TrainConfig:
         _check(0 <= self.seed < 2**63, "--seed must be from 0 to 2**63 - 1")
         _check(self.steps is not None or self.minutes is not None, "--steps or --minutes must end the run")
         _check(self.objective in get_args(Objective), f"unknown objective {self.objective!r}")
-        shares = (self.beta1, self.beta2, self.ema)
+        shares = (self.beta1, self.beta2, self.ema, self.head_start)
         ends = (self.lr_end, self.settle)
         _check(
             all(0 <= end <= 1 for end in ends) and all(0 <= share < 1 for share in shares),

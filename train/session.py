@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import time
 import warnings
@@ -26,7 +25,8 @@ from train.memory import keep_freed_memory
 from train.progress import Display
 from train.quality import make_quality
 from train.run_folder import Provenance, RunFolder
-from train.state import ResumeError, State, make_state, read_saved, restore_networks, restore_state
+from train.start import Start, read_start
+from train.state import ResumeError, State, make_state, read_saved, restore_state
 from train.step import DeviceData
 
 RUNS: Final = Path("runs")
@@ -42,7 +42,7 @@ class Request:
         resume: folder of the run to go on with; None for a new run.
         settings: the `TrainConfig` fields that were given.
         save_every_seconds: how often a running training is saved.
-        start_from: folder of the run whose networks a new run begins with; None for fresh ones.
+        start_from: the `gen.pt` whose generator a new run begins with; None for a fresh one.
     """
 
     data: str | None = None
@@ -66,9 +66,9 @@ def run(request: Request) -> Path | None:
     warnings.filterwarnings("ignore", module=r"torch(\.|$)")
     keep_freed_memory()
     saved = read_saved(request.resume / "resume.pt") if request.resume else None
-    start = read_saved(request.start_from / "resume.pt") if request.start_from else None
+    start = read_start(request.start_from) if request.start_from else None
     device = choose_device(request.settings.get("device") or (saved["facts"]["device"] if saved else None))
-    config = resolve_config(request, saved, device)
+    config = resolve_config(request, saved, start, device)
     source = request.data if request.data is not None else saved["facts"]["source"] if saved else "auto"
     with join_world(device) as world, Display(world.is_writer) as display:
         if config.batch_size < 2 * world.size:
@@ -83,7 +83,7 @@ def run(request: Request) -> Path | None:
                 resume(state, saved, folder, world, display.say)
             else:
                 if start:
-                    restore_networks(state, start)
+                    start.put_into(state)
                 if world.is_writer:
                     folder.begin(data)
             announce(folder, config, data, device, display)
@@ -102,7 +102,9 @@ def run(request: Request) -> Path | None:
         return folder.path if world.is_writer else None
 
 
-def resolve_config(request: Request, saved: dict[str, Any] | None, device: torch.device) -> TrainConfig:
+def resolve_config(
+    request: Request, saved: dict[str, Any] | None, start: Start | None, device: torch.device
+) -> TrainConfig:
     """Return the run's settings: the defaults, or a saved run's, with what was given.
 
     Raises:
@@ -111,10 +113,10 @@ def resolve_config(request: Request, saved: dict[str, Any] | None, device: torch
     """
     given = dict(request.settings)
     given.pop("device", None)
-    if request.resume and request.start_from:
+    if saved and start:
         raise UsageError("--resume and --start-from exclude each other: one goes on, the other begins anew")
-    if request.start_from:
-        given |= start_settings(request.start_from)
+    if start:
+        given |= start.settings()
     if saved is None:
         config = make_config(given.pop("arch", None) or "digits", {**given, "device": device.type})
         return replace(config, bf16=has_fast_bf16(device)) if config.bf16 is None else config
@@ -137,15 +139,6 @@ def resolve_config(request: Request, saved: dict[str, Any] | None, device: torch
             "leave it out, or begin a new run"
         )
     return replace(config, **longer)
-
-
-def start_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings of a run that begins with the networks of the run in `folder`.
-
-    G's BatchNorm keeps its statistics from the start: they are settled.
-    """
-    digest = hashlib.sha256((folder / "resume.pt").read_bytes()).hexdigest()
-    return {"start_from": str(folder), "start_sha256": digest, "settle": 0.0}
 
 
 def load_in_turn(source: str, world: World, warn: Callable[[str], None]) -> Dataset:

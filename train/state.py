@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import io
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +19,7 @@ from models.untrusted import MAX_FILE_BYTES, UntrustedFileError, load_plain
 from train.config import TrainConfig
 from train.distributed import World, share_batch_norm
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 FACTS: Final[dict[str, type]] = {
     "settings": dict,
     "source": str,
@@ -131,7 +129,7 @@ def set_stage(state: State, config: TrainConfig, fraction: float) -> None:
     """Set the rates and the mode of the generator for the next step; `fraction` of the run is done."""
     rate = config.lr * rate_factor(fraction, config.lr_end)
     set_rate(state.optimizer_d, rate)
-    set_rate(state.optimizer_g, rate * config.lr_ratio)
+    set_rate(state.optimizer_g, 0.0 if fraction < config.head_start else rate * config.lr_ratio)
     # The first steps' weights are worth little: the average begins short and grows to its full length.
     shortest = 0.0 if config.start_from else 9 / (state.step + 10)
     state.ema_weight.fill_(max(1 - config.ema, shortest) if config.ema else 1.0)
@@ -214,34 +212,18 @@ def restore_state(state: State, saved: dict[str, Any], same_device: bool = True)
     Raises:
         ResumeError: the saved values do not fit the networks.
     """
-    restore_networks(state, saved)
-    with _explain_misfit():
-        if same_device:
-            state.random.set_state(saved["random"])
-        state.sums.copy_(saved["sums"])
-        for name in _COUNTERS:
-            setattr(state, name, _check_count(saved[name], getattr(state, name)))
-
-
-def restore_networks(state: State, saved: dict[str, Any]) -> None:
-    """Give `state` the networks of the saved run, and what its optimizers remember of them.
-
-    Raises:
-        ResumeError: they do not fit.
-    """
-    with _explain_misfit():
+    try:
         for name in _MODULES:
             getattr(state, name).load_state_dict(saved[name])
         for name in _OPTIMIZERS:
             _restore_moments(getattr(state, name), saved[name]["state"])
         for name in _NORMS:
             getattr(state, name).copy_(saved[name])
-
-
-@contextlib.contextmanager
-def _explain_misfit() -> Iterator[None]:
-    try:
-        yield
+        if same_device:
+            state.random.set_state(saved["random"])
+        state.sums.copy_(saved["sums"])
+        for name in _COUNTERS:
+            setattr(state, name, _check_count(saved[name], getattr(state, name)))
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ResumeError("resume.pt does not fit the networks of this version; begin a new run") from error
 

@@ -161,3 +161,18 @@ def test_a_sudden_gradient_is_cut_to_its_usual_size_and_a_usual_one_is_left_alon
         length = float(torch.cat(gradients).norm())
         assert length == pytest.approx(2 * min(scale, 2 * 1.01), rel=1e-5)
     assert 2 < float(norm) < 2.2
+
+
+@pytest.mark.parametrize(("fraction", "moves"), [(0.0, False), (0.24, False), (0.25, True)])
+def test_a_discriminator_with_a_head_start_learns_alone_at_first(fraction: float, moves: bool) -> None:
+    config = replace(DEFAULTS["digits"], head_start=0.25, settle=0.0)
+    state, data = make(config)
+    networks = {"g": state.generator, "d": state.discriminator, "average": state.average}
+    before = {name: [p.clone() for p in network.parameters()] for name, network in networks.items()}
+    set_stage(state, config, fraction)
+    prepare_step(state, data, config, World())()
+    moved = {
+        name: any(not torch.equal(p, old) for p, old in zip(network.parameters(), before[name], strict=True))
+        for name, network in networks.items()
+    }
+    assert moved == {"g": moves, "d": True, "average": moves}

@@ -1,0 +1,72 @@
+"""Begins a run with the generator of another, against a discriminator of its own.
+
+A discriminator that has seen the training digits hundreds of times knows them apart from any others, and what
+it tells its generator is less and less about digits. A fresh one has that mistake before it, not behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from models import checkpoint
+from models.checkpoint import Checkpoint, CheckpointError
+from train.state import ResumeError, State
+
+HEAD_START: Final = 1 / 6
+"""Share of such a run in which the discriminator learns alone."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trained generator to begin with.
+
+    Attributes:
+        path: its `gen.pt`.
+        sha256: of that file.
+        trained: what the file holds.
+    """
+
+    path: Path
+    sha256: str
+    trained: Checkpoint
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings of a run that begins with it.
+
+        Its BatchNorm keeps its statistics from the start: they are settled.
+        """
+        return {
+            "start_from": str(self.path),
+            "start_sha256": self.sha256,
+            "settle": 0.0,
+            "head_start": HEAD_START,
+        }
+
+    def put_into(self, state: State) -> None:
+        """Make it the generator of `state`.
+
+        Raises:
+            ResumeError: it is of another shape.
+        """
+        if self.trained.config != state.model:
+            raise ResumeError(
+                f"cannot start from {self.path}: it holds {self.trained.config}, and this run trains "
+                f"{state.model}; choose the --arch and --data that it was trained with"
+            )
+        for module in (state.generator, state.average):
+            module.load_state_dict(self.trained.weights)
+
+
+def read_start(path: Path) -> Start:
+    """Read the generator to begin with.
+
+    Raises:
+        ResumeError: the file is missing, damaged, too large or no checkpoint.
+    """
+    try:
+        trained, sha256 = checkpoint.read(path)
+    except CheckpointError as error:
+        raise ResumeError(str(error)) from error
+    return Start(path, sha256, trained)
