@@ -79,7 +79,7 @@ class State:
 
 _MODULES: Final = ("generator", "discriminator", "average")
 _OPTIMIZERS: Final = ("optimizer_g", "optimizer_d")
-_NORMS: Final = ("norm_g", "norm_d")
+_RUNNING: Final = ("sums", "norm_g", "norm_d")
 _COUNTERS: Final = ("summed", "sheets", "step", "seconds")
 
 
@@ -176,7 +176,7 @@ def save_state(state: State, facts: dict[str, Any], path: Path) -> None:
             "facts": facts,
             **{name: getattr(state, name).state_dict() for name in (*_MODULES, *_OPTIMIZERS)},
             "random": state.random.get_state(),
-            **{name: getattr(state, name) for name in (*_NORMS, "sums", *_COUNTERS)},
+            **{name: getattr(state, name) for name in (*_RUNNING, *_COUNTERS)},
         },
         buffer,
     )
@@ -193,7 +193,9 @@ def read_saved(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             saved = load_plain(file.read(MAX_FILE_BYTES + 1))
     except OSError as error:
-        raise ResumeError(f"cannot read {path}: {error.strerror}; name the folder of a run") from error
+        raise ResumeError(
+            f"cannot read {path}: {error.strerror}; --resume takes the folder of a run"
+        ) from error
     except UntrustedFileError as error:
         raise ResumeError(f"cannot go on from {path}: {error}; or begin a new run") from error
     ours = _has(saved, {"format": int, "facts": dict, "step": int}) and saved["format"] == FORMAT_VERSION
@@ -217,11 +219,10 @@ def restore_state(state: State, saved: dict[str, Any], same_device: bool = True)
             getattr(state, name).load_state_dict(saved[name])
         for name in _OPTIMIZERS:
             _restore_moments(getattr(state, name), saved[name]["state"])
-        for name in _NORMS:
-            getattr(state, name).copy_(saved[name])
         if same_device:
             state.random.set_state(saved["random"])
-        state.sums.copy_(saved["sums"])
+        for name in _RUNNING:
+            getattr(state, name).copy_(saved[name])
         for name in _COUNTERS:
             setattr(state, name, _check_count(saved[name], getattr(state, name)))
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
