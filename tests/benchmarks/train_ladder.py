@@ -4,8 +4,9 @@
 
 Three tables: the ladder, what was tried from its top and left out, and generators of other shapes (whose
 figures `python -m tests.benchmarks.generator_speed --quality` sets beside their speed). Every rung trains for
-the same number of steps at batch size 128 and is measured by the project's evaluation. A rung that is already
-in the folder `--out` is not trained again, so that a table can grow. The tables are also kept there as JSON.
+the same number of steps at batch size 128 and is measured by the project's evaluation. A rung that the
+folder `--out` already holds, trained with the same settings, is not trained again, so that a table can grow.
+The tables are also kept there as JSON.
 """
 
 from __future__ import annotations
@@ -129,14 +130,18 @@ LADDER: Final = {
 }
 TRIED: Final = {
     "settle": LADDER["settle"],
-    "memory": Rung("Adam's second beta 0.999", {"beta2": 0.999}),
-    "slow": Rung("lr 1e-3", {"lr": 1e-3}),
-    "ratio": Rung("G's rate twice D's", {"lr_ratio": 2.0}),
-    "shift": Rung("D's view moved by up to a pixel", {"shift": 1}),
+    "larger": Rung("a D of twice the arithmetic", discriminator=LARGER),
+    "smaller": Rung("a D of half the width", discriminator={"channels_14": 8, "channels_7": 24}),
     "lighter": Rung("penalties of weight 0.03", {"gamma": 0.03}),
-    "latent": Rung("latents of 128 numbers", generator={"latent_dim": 128}),
-    "batch": Rung("batches of 256", {"batch_size": 256}),
     "heavier": Rung("penalties of weight 0.3", {"gamma": 0.3}),
+    "slow": Rung("lr 1e-3", {"lr": 1e-3}),
+    "constant": Rung("lr that stays", {"lr_end": 1.0}),
+    "ratio": Rung("G's rate twice D's", {"lr_ratio": 2.0}),
+    "memory": Rung("Adam's second beta 0.999", {"beta2": 0.999}),
+    "average": Rung("EMA of 0.99", {"ema": 0.99}),
+    "batch": Rung("batches of 256", {"batch_size": 256}),
+    "latent": Rung("latents of 128 numbers", generator={"latent_dim": 128}),
+    "shift": Rung("D's view moved by up to a pixel", {"shift": 1}),
     "entropy": Rung("entropy of weight 0.01 in G's loss", {"entropy": 0.01}),
     "legible": Rung("a class that D reads, of weight 0.1", {"legible": 0.1}),
     "both": Rung("both of these", {"entropy": 0.01, "legible": 0.1}),
@@ -151,13 +156,21 @@ TABLES: Final = {"ladder": LADDER, "tried": TRIED, "widths": WIDTHS}
 def train_rung(name: str, rung: Rung, data: Path, steps: int, seed: int, out: Path) -> Path:
     """Train a rung's run, unless it is there already, and return its folder."""
     folder = out / f"{rung.trained_by or name}-{seed}"
-    if not (folder / "result.png").exists():
+    settings = {"batch_size": 128, "steps": steps, "seed": seed, "device": "cpu", **rung.settings}
+    if not is_trained(folder, settings):
         if folder.exists():
             shutil.rmtree(folder)
-        settings = {"batch_size": 128, "steps": steps, "seed": seed, "device": "cpu", **rung.settings}
         with patch.dict(ARCHITECTURES, digits=rung.architecture()):
             run(Request(str(data), folder, None, settings))
     return folder
+
+
+def is_trained(folder: Path, settings: dict[str, Any]) -> bool:
+    """Tell whether a folder holds a finished run with these settings."""
+    if not (folder / "result.png").exists():
+        return False
+    trained = json.loads((folder / "config.json").read_text())["settings"]
+    return all(trained.get(name) == value for name, value in settings.items())
 
 
 def hide_labels(data: Path, out: Path) -> Path:
