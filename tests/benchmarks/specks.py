@@ -7,8 +7,7 @@ A speck is one or two pixels brighter than a tenth of full ink, with nothing els
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 
 from mnist_sample import Sampler
 from mnist_sample.modelfile import BUNDLED
+from tests.benchmarks.arguments import Mnist, Models
 from train.evaluate.mnist import load_mnist
 
 LIT: Final = 24
@@ -32,12 +32,7 @@ def share_with_specks(images: npt.NDArray[np.uint8]) -> float:
     return float((lit * (around <= SPECK)).flatten(1).any(1).float().mean())
 
 
-def main(
-    models: Annotated[
-        list[Path] | None, typer.Argument(help="Model files; the bundled one by default.")
-    ] = None,
-    data: Annotated[str, typer.Option(help="Where MNIST is: auto or its folder.")] = "auto",
-) -> None:
+def main(models: Models = None, data: Mnist = "auto") -> None:
     """Print the share for the real test digits and for as many digits of each model."""
     real = load_mnist(data)
     print(f"{share_with_specks(real.test_images.numpy()):.1%} of the real test digits")

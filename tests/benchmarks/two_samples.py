@@ -11,23 +11,22 @@ half of the time.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import numpy as np
 import torch
 import typer
 from torch import Tensor
 
 from mnist_sample.modelfile import BUNDLED
+from tests.benchmarks.arguments import Mnist, Models
 from train.evaluate.fit import FitConfig, accuracy, fit
 from train.evaluate.mnist import RealDigits, load_mnist
-from train.evaluate.samples import open_generator
+from train.evaluate.samples import Draw, open_generator
 
 CONFIG: Final = FitConfig(epochs=2)
 FIRST_SEED: Final = 2_000_000
-Pretend = Callable[[Tensor, int], Tensor]
-"""Labels int64 `[n]` and a seed -> what should pass for real digits, uint8 `[n, 28, 28]`."""
+View = Callable[[Tensor], Tensor]
+"""What of the digits, uint8 `[n, 28, 28]`, the network sees."""
 
 
 def in_grey(images: Tensor) -> Tensor:
@@ -40,39 +39,27 @@ def in_black_and_white(images: Tensor) -> Tensor:
     return (images >= 128).to(torch.uint8) * 255
 
 
-VIEWS: Final = (in_grey, in_black_and_white)
+VIEWS: Final[tuple[View, ...]] = (in_grey, in_black_and_white)
 
 
-def tell_apart(real: RealDigits, pretend: Pretend, view: Callable[[Tensor], Tensor]) -> float:
+def tell_apart(real: RealDigits, draw: Draw, view: View) -> float:
     """Return how often a network that was trained to tell them apart is right."""
-    genuine, labels = real.train_images, real.train_labels
-    answers = torch.arange(2).repeat_interleave(len(genuine))
 
-    def mix(epoch: int) -> tuple[Tensor, Tensor]:
-        return view(torch.cat([genuine, pretend(labels, FIRST_SEED + epoch)])), answers
+    def mix(genuine: Tensor, labels: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        generated = torch.from_numpy(draw(labels.numpy(), FIRST_SEED + number, 0))
+        return view(torch.cat([genuine, generated])), torch.arange(2).repeat_interleave(len(labels))
 
-    network = fit(mix, CONFIG, 0)
-    asked = torch.cat([real.test_images, pretend(real.test_labels, FIRST_SEED + CONFIG.epochs)])
-    return accuracy(network, view(asked), torch.arange(2).repeat_interleave(len(real.test_labels)))
+    network = fit(lambda epoch: mix(real.train_images, real.train_labels, epoch), CONFIG, 0)
+    return accuracy(network, *mix(real.test_images, real.test_labels, CONFIG.epochs))
 
 
-def draw_from(model: Path) -> Pretend:
-    """Return what draws a model's digits."""
-    draw = open_generator(model).draw
-    return lambda labels, seed: torch.from_numpy(np.asarray(draw(labels.numpy(), seed, 0)))
-
-
-def main(
-    models: Annotated[
-        list[Path] | None, typer.Argument(help="Model files; the bundled one by default.")
-    ] = None,
-    data: Annotated[str, typer.Option(help="Where MNIST is: auto or its folder.")] = "auto",
-) -> None:
+def main(models: Models = None, data: Mnist = "auto") -> None:
     """Print how well each model's digits can be told from real ones."""
     real = load_mnist(data)
     for model in models or [BUNDLED]:
+        draw = open_generator(model).draw
         for view in VIEWS:
-            right = tell_apart(real, draw_from(model), view)
+            right = tell_apart(real, draw, view)
             print(f"{right:.1%} right about {model} {view.__name__.replace('_', ' ')}", flush=True)
 
 
