@@ -153,7 +153,7 @@ def _plan_addition(
     terms = sorted(
         cast("tuple[fx.Node, ...]", node.args), key=lambda term: term.target is not aten.embedding.default
     )
-    if node.kwargs or any(_shape(term) != _shape(node) for term in terms):
+    if node.kwargs or terms[0] is terms[1] or any(_shape(term) != _shape(node) for term in terms):
         return None
     first, second = _plan(traced, terms[0], scale, shift), _plan(traced, terms[1], scale, None)
     return None if first is None or second is None else first + second

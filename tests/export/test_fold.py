@@ -71,6 +71,10 @@ NETS: dict[str, tuple[Callable[[], Net], int]] = {
         ),
         0,
     ),
+    "a layer added to itself": (
+        lambda: Net(lambda x, a, n: (lambda y: n(y + y))(a(x)), a=nn.Linear(8, 6), n=nn.BatchNorm1d(6)),
+        1,
+    ),
     "a layer with two users": (
         lambda: Net(lambda x, a, n: (lambda y: n(y) + y)(a(x)), a=nn.Linear(8, 6), n=nn.BatchNorm1d(6)),
         1,
