@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from export.errors import BatchStatisticsError
 from export.fold import fold
+from export.merge import merge_positions
 from mnist_sample import __version__, contract
 from mnist_sample.modelfile import seal
 from models.checkpoint import Checkpoint
@@ -54,7 +55,9 @@ def build_graph(checkpoint: Checkpoint, generator: nn.Module, opset: int) -> onn
             )
     example = example_inputs(checkpoint)
     with _quiet():
-        model = _run_exporter(fold(generator, example), example, opset)
+        folded = fold(generator, example)
+        merge_positions(folded)
+        model = _run_exporter(folded, example, opset)
     return _clean(model)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from operator import attrgetter
 from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 
-aten = torch.ops.aten
+from export.traced import add_constant, aten, shape_of, trace, value_of
 
 Edit = Callable[[], None]
 """One change of the traced graph, made only once the whole fold is known to be possible."""
@@ -26,7 +25,7 @@ RESHAPES = (aten.view.default, aten.reshape.default)
 ACTIVATIONS = (aten.relu.default, aten.leaky_relu.default)
 
 
-def fold(generator: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
+def fold(generator: nn.Module, example: tuple[Tensor, ...]) -> fx.GraphModule:
     """Return a float32 copy of `generator` without normalisation layers.
 
     BatchNorm in evaluation mode is `x * scale + shift` per channel. Both are moved up the graph, through
@@ -59,33 +58,27 @@ def fold(generator: nn.Module, example: tuple[Tensor, ...]) -> nn.Module:
     return traced.float()
 
 
-def trace(module: nn.Module, example: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
-    """Trace `module` with a dynamic first dimension called `batch` on every input."""
-    batch = torch.export.Dim("batch")
-    return torch.export.export(module, example, dynamic_shapes=tuple({0: batch} for _ in example))
-
-
 def _fold_batch_norm(traced: fx.GraphModule, node: fx.Node) -> None:
     """Remove one BatchNorm; leave a multiplication and an addition where its factors find no layer."""
     x, weight, bias, mean, variance, training, _momentum, epsilon, _cudnn = node.args
     if training:
         return  # the check for batch statistics names it
-    scale = torch.rsqrt(_value(traced, variance) + cast(float, epsilon))
+    scale = torch.rsqrt(value_of(traced, variance) + cast(float, epsilon))
     if weight is not None:
-        scale = scale * _value(traced, weight)
-    shift = -_value(traced, mean) * scale
+        scale = scale * value_of(traced, weight)
+    shift = -value_of(traced, mean) * scale
     if bias is not None:
-        shift = shift + _value(traced, bias)
+        shift = shift + value_of(traced, bias)
     edits = _plan(traced, cast(fx.Node, x), scale, shift)
     if edits is not None:
         for edit in edits:
             edit()
         node.replace_all_uses_with(cast(fx.Node, x))
     else:
-        broadcast = (-1,) + (1,) * (len(_shape(node)) - 2)
+        broadcast = (-1,) + (1,) * (len(shape_of(node)) - 2)
         with traced.graph.inserting_before(node):
-            factor = _add_constant(traced, f"{node.name}_scale", scale.reshape(broadcast))
-            offset = _add_constant(traced, f"{node.name}_shift", shift.reshape(broadcast))
+            factor = add_constant(traced, f"{node.name}_scale", scale.reshape(broadcast))
+            offset = add_constant(traced, f"{node.name}_shift", shift.reshape(broadcast))
             product = traced.graph.call_function(aten.mul.Tensor, (x, factor))
             affine = traced.graph.call_function(aten.add.Tensor, (product, offset))
         node.replace_all_uses_with(affine)
@@ -104,7 +97,7 @@ def _plan(traced: fx.GraphModule, node: fx.Node, scale: Tensor, shift: Tensor | 
         return _plan_addition(traced, node, scale, shift)
     if node.target in (*RESHAPES, aten.pixel_shuffle.default):
         source = cast(fx.Node, node.args[0])
-        before, after = _shape(source)[1], _shape(node)[1]
+        before, after = shape_of(source)[1], shape_of(node)[1]
         if before % after:
             return None  # several channels were merged into one dimension
         spread = [None if t is None else t.repeat_interleave(before // after) for t in (scale, shift)]
@@ -123,15 +116,15 @@ def _plan_layer(
     dimension = CHANNEL_DIMENSION[node.target]
 
     def edit() -> None:
-        value = _value(traced, weight)
+        value = value_of(traced, weight)
         factor_shape = [1] * value.dim()
         factor_shape[dimension] = -1
         value.mul_(scale.reshape(factor_shape))
         if bias is not None:
-            _value(traced, bias).mul_(scale).add_(0 if shift is None else shift)
+            value_of(traced, bias).mul_(scale).add_(0 if shift is None else shift)
         elif shift is not None:
             with traced.graph.inserting_before(node):
-                added = _add_constant(traced, f"{node.name}_bias", shift)
+                added = add_constant(traced, f"{node.name}_bias", shift)
             node.args = (*node.args[:2], added, *node.args[3:])
 
     return [edit]
@@ -143,7 +136,7 @@ def _plan_embedding(
     table = cast(fx.Node, node.args[0])
     if len(table.users) != 1:
         return None
-    return [lambda: cast(None, _value(traced, table).mul_(scale).add_(0 if shift is None else shift))]
+    return [lambda: cast(None, value_of(traced, table).mul_(scale).add_(0 if shift is None else shift))]
 
 
 def _plan_addition(
@@ -153,7 +146,7 @@ def _plan_addition(
     terms = sorted(
         cast("tuple[fx.Node, ...]", node.args), key=lambda term: term.target is not aten.embedding.default
     )
-    if node.kwargs or terms[0] is terms[1] or any(_shape(term) != _shape(node) for term in terms):
+    if node.kwargs or terms[0] is terms[1] or any(shape_of(term) != shape_of(node) for term in terms):
         return None
     first, second = _plan(traced, terms[0], scale, shift), _plan(traced, terms[1], scale, None)
     return None if first is None or second is None else first + second
@@ -166,7 +159,7 @@ def _fuse_addition(traced: fx.GraphModule, node: fx.Node) -> None:
     terms = cast("tuple[fx.Node, fx.Node]", node.args)
     for product, addend in (terms, terms[::-1]):
         plain = product.target is aten.linear.default and len(product.args) == 2 and len(product.users) == 1
-        if plain and _shape(product) == _shape(addend) == _shape(node) and len(_shape(node)) == 2:
+        if plain and shape_of(product) == shape_of(addend) == shape_of(node) and len(shape_of(node)) == 2:
             x, weight = product.args
             with traced.graph.inserting_before(node):
                 transposed = traced.graph.call_function(aten.t.default, (weight,))
@@ -187,18 +180,3 @@ def _activate_before(reshape: fx.Node) -> None:
     reshape.replace_input_with(source, activation)
     reshape.prepend(activation)
     activation.meta["val"] = source.meta["val"]
-
-
-def _value(traced: fx.GraphModule, node: object) -> Tensor:
-    """Return the parameter or buffer that `node` reads, detached, sharing its memory."""
-    return cast(Tensor, attrgetter(cast(str, cast(fx.Node, node).target))(traced)).detach()
-
-
-def _shape(node: fx.Node) -> torch.Size:
-    return cast(torch.Size, node.meta["val"].shape)
-
-
-def _add_constant(traced: fx.GraphModule, name: str, value: Tensor) -> fx.Node:
-    """Give the graph a new buffer and return the node that reads it."""
-    traced.register_buffer(name, value.clone())
-    return traced.graph.get_attr(name)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.fold import aten, fold
+from export.fold import fold
+from export.traced import aten
 from tests.models.checkpoints import randomise_normalisation
 
 
@@ -122,7 +123,7 @@ def test_folding_keeps_the_function(what: str) -> None:
     folded = fold(net, (torch.zeros(3, 8),))
     x = torch.randn(50, 8)
     torch.testing.assert_close(folded(x), net(x), rtol=1e-5, atol=1e-5)
-    targets = [node.target for node in folded.graph.nodes]  # type: ignore[union-attr]
+    targets = [node.target for node in folded.graph.nodes]
     assert aten.batch_norm.default not in targets
     assert targets.count(aten.mul.Tensor) == multiplications
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())

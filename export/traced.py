@@ -1,0 +1,33 @@
+"""Tracing a generator, and what the edits of the traced graph share."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import cast
+
+import torch
+from torch import Tensor, fx, nn
+
+aten = torch.ops.aten
+
+
+def trace(module: nn.Module, example: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+    """Trace `module` with a dynamic first dimension called `batch` on every input."""
+    batch = torch.export.Dim("batch")
+    return torch.export.export(module, example, dynamic_shapes=tuple({0: batch} for _ in example))
+
+
+def value_of(traced: fx.GraphModule, node: object) -> Tensor:
+    """Return the parameter or buffer that `node` reads, detached, sharing its memory."""
+    return cast(Tensor, attrgetter(cast(str, cast(fx.Node, node).target))(traced)).detach()
+
+
+def shape_of(node: fx.Node) -> torch.Size:
+    """Return the shape that `node` had when it was traced."""
+    return cast(torch.Size, node.meta["val"].shape)
+
+
+def add_constant(traced: fx.GraphModule, name: str, value: Tensor) -> fx.Node:
+    """Give the graph a new buffer and return the node that reads it."""
+    traced.register_buffer(name, value.clone())
+    return traced.graph.get_attr(name)
