@@ -59,7 +59,7 @@ def choose_labels(
     if labels is None:
         return random_labels(seed, classes)
     wanted = np.asarray(labels)
-    if wanted.dtype.kind not in "iu" or wanted.ndim > 1:
+    if (wanted.size and wanted.dtype.kind not in "iu") or wanted.ndim > 1:
         raise UsageError("labels are one integer, or a flat sequence of integers")
     if wanted.size and not 0 <= int(wanted.min()) <= int(wanted.max()) < classes:
         raise UsageError(f"labels are class indices from 0 to {classes - 1}")

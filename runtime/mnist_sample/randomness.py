@@ -114,14 +114,17 @@ def check_range(seed: int, start: int, n: int) -> None:
     """Refuse a seed or indices that the streams can't address.
 
     Raises:
-        UsageError: `seed` is not within 0..2**64-1, or `start`..`start + n` not within 0..2**63-1.
+        UsageError: `seed` is not within 0..2**64-1, or one of the `n` indices from `start` on not
+            within 0..2**63-2.
     """
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"seed {seed} is out of range: use 0 to {MAX_SEED} (2**64 - 1)")
     if n < 0:
         raise UsageError(f"cannot make {n} samples: use 1 or more")
     if start < 0 or start + n > MAX_INDEX:
-        raise UsageError(f"samples {start} to {start + n} are out of range: indices go from 0 to {MAX_INDEX}")
+        raise UsageError(
+            f"{n} samples from {start} on are out of range: indices go from 0 to {MAX_INDEX - 1}"
+        )
 
 
 def draw_latents(seed: int, start: int, n: int, latent_dim: int) -> NDArray[np.float32]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import operator
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,10 +97,12 @@ class Sampler:
         Raises:
             ModelFileError: the file is missing, damaged or not a model of ours.
             ProviderError: `provider="cuda"` and CUDA does not work here.
+            TypeError: a number is no integer.
             UsageError: an argument is out of range.
         """
         if provider not in ("auto", "cuda", "cpu"):
             raise UsageError(f"unknown provider {provider!r}: use auto, cuda or cpu")
+        threads, batch_size = _as_integer(threads), _as_integer(batch_size)
         if threads is not None and not 1 <= threads <= MAX_THREADS:
             raise UsageError(f"cannot run on {threads} threads: use 1 to {MAX_THREADS}")
         if batch_size is not None and not 1 <= batch_size <= MAX_BATCH:
@@ -141,13 +144,15 @@ class Sampler:
             images uint8 `[n, 28, 28]` and labels int64 `[n]`.
 
         Raises:
+            TypeError: a number is no integer.
             UsageError: an argument is out of range, or labels were given to an unconditional model.
             ProviderError: the provider failed.
         """
-        images = np.empty((n if n > 0 else 0, contract.IMAGE_SIZE, contract.IMAGE_SIZE), dtype=np.uint8)
+        batches = self.stream(n, labels, seed, start, truncation)  # refuses what is out of range
+        images = np.empty((n, contract.IMAGE_SIZE, contract.IMAGE_SIZE), dtype=np.uint8)
         drawn = np.empty(len(images), dtype=np.int64)
         at = 0
-        for batch in self.stream(n, labels, seed, start, truncation):
+        for batch in batches:
             images[at : at + len(batch.images)] = batch.images
             drawn[at : at + len(batch.images)] = batch.labels
             at += len(batch.images)
@@ -170,9 +175,11 @@ class Sampler:
             Samples of `batch_size` digits, the last one of what is left.
 
         Raises:
-            UsageError: at once, as `sample` does.
+            TypeError, UsageError: at once, as `sample` does.
             ProviderError: the provider failed; batches before that were good.
         """
+        # Python's own integers: numpy's wrap around.
+        n, seed, start = _as_integer(n), operator.index(seed), operator.index(start)
         check_range(seed, start, n or 0)
         if not 0.0 <= truncation <= MAX_TRUNCATION:
             raise UsageError(f"truncation {truncation} is out of range: use 0 to {MAX_TRUNCATION:g}")
@@ -221,6 +228,10 @@ class Sampler:
         if self.model.classes:
             feeds[contract.INPUT_LABEL] = _pad(labels, padding)
         return Samples(run_graph(self._opened, feeds, contract.OUTPUT_IMAGE)[:rows], labels)
+
+
+def _as_integer(number: SupportsIndex | None) -> int | None:
+    return None if number is None else operator.index(number)
 
 
 def _pad(rows: NDArray[Any], padding: int) -> NDArray[Any]:

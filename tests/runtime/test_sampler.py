@@ -52,7 +52,8 @@ def test_given_labels_are_drawn(sampler: Sampler, labels: Any) -> None:
         ({"n": 1, "labels": 1.5}, "one integer"),
         ({"n": 1, "labels": [[1]]}, "one integer"),
         ({"n": 1, "seed": -1}, "seed -1"),
-        ({"n": 1, "start": MAX_INDEX}, "out of range"),
+        ({"n": 1, "start": MAX_INDEX}, f"indices go from 0 to {MAX_INDEX - 1}$"),
+        ({"n": 10**30}, "out of range"),
         ({"n": -1}, "cannot make -1"),
         ({"n": 1, "truncation": 2.5}, "truncation 2.5"),
     ],
@@ -60,6 +61,36 @@ def test_given_labels_are_drawn(sampler: Sampler, labels: Any) -> None:
 def test_bad_arguments_are_refused_at_once(sampler: Sampler, arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         sampler.stream(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("n", "start"), [(np.uint8(200), 100), (5, np.int32(2**31 - 1)), (np.int64(5), np.uint64(7))]
+)
+def test_numbers_of_numpy_do_not_wrap_around(sampler: Sampler, n: Any, start: Any) -> None:
+    images, labels = sampler.sample(n, start=start)
+    expected = sampler.sample(int(n), start=int(start))
+    np.testing.assert_array_equal(images, expected.images)
+    np.testing.assert_array_equal(labels, expected.labels)
+    last: Any = np.int64(2**63 - 3)
+    with pytest.raises(UsageError, match="out of range"):
+        sampler.sample(n, start=last)
+
+
+def test_numpy_may_size_batches_and_threads(conditional: Path, sampler: Sampler) -> None:
+    small: Any = np.uint8(64)
+    drawn = Sampler(conditional, provider="cpu", threads=small, batch_size=small).sample(200)
+    np.testing.assert_array_equal(drawn.images, sampler.sample(200).images)
+
+
+@pytest.mark.parametrize("name", ["n", "seed", "start"])
+def test_a_number_that_is_no_integer_is_refused(sampler: Sampler, name: str) -> None:
+    arguments: dict[str, Any] = {"n": 5, name: 1.5}
+    with pytest.raises(TypeError):
+        sampler.sample(**arguments)
+
+
+def test_no_labels_for_no_samples(sampler: Sampler) -> None:
+    assert sampler.sample(0, labels=[]).images.shape == (0, 28, 28)
 
 
 def test_an_unconditional_model_takes_no_labels(unconditional: Path) -> None:

@@ -15,6 +15,7 @@ USAGE = [
     (["--n", "-3"], "--n -3 makes no digits"),
     (["--n", "many"], "'many' is not a valid int"),
     (["--n", "1" + "0" * 30], "out of range"),
+    (["--start", "1", "--n", "9" * 4300], "out of range"),
     (["--seed", "-1"], "seed -1 is out of range"),
     (["--seed", str(2**64)], "2**64 - 1"),
     (["--start", "-1"], "out of range"),
