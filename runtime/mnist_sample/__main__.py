@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import NoReturn, cast
 
 from mnist_sample import process
 
@@ -10,11 +10,13 @@ from mnist_sample import process
 def main() -> NoReturn:
     """Run the command line and exit: 0 on success, 1 when the work failed, 2 for wrong usage."""
     process.begin()
+    from mnist_sample.cli import run_arguments
+
     try:
-        from mnist_sample.cli import run_arguments
-    except KeyboardInterrupt:
-        process.end(process.complain(process.INTERRUPTED, process.INTERRUPTED_CODE))
-    process.end(run_arguments())
+        code = run_arguments()
+    except SystemExit as asked:  # by a signal; what there was to remove is removed
+        code = cast(int, asked.code)
+    process.end(code)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from mnist_sample.errors import MnistSampleError, OutputError, UsageError
 from mnist_sample.files import abandon_stdout, atomic_file, write_back_early
 from mnist_sample.job import Format, Job, Request
 from mnist_sample.labels import LabelSource, no_labels, random_labels, repeated_labels
+from mnist_sample.process import unwind_when_asked_to_end
 from mnist_sample.randomness import check_range
 from mnist_sample.sampler import MAX_TRUNCATION, Sampler, Samples
 
@@ -290,6 +291,7 @@ def run(request: Request) -> None:
     job = plan_job(request, sampler)
     check_range(job.seed, job.start, job.n)
     show = request.show if request.show is not None else form == "png" and sys.stdout.isatty()
+    unwind_when_asked_to_end()
     source, pictures = _choose_source(form, job)
     with contextlib.closing(source) as drawn:  # ends the threads at once when writing fails
         batches: Iterable[Samples] = drawn

@@ -14,6 +14,7 @@ from mnist_sample import contract
 from mnist_sample.files import current_umask
 from mnist_sample.job import Job
 from mnist_sample.pngworker import Chunk, start_worker, write_chunk
+from mnist_sample.process import signals_held
 from mnist_sample.sampler import Samples, count_cpus, split
 from mnist_sample.sheet import enlarge
 
@@ -90,16 +91,18 @@ def _write_chunks(chunks: Iterable[Chunk], n: int) -> None:
     import multiprocessing
     from concurrent.futures import Future, ProcessPoolExecutor
 
-    pool = ProcessPoolExecutor(
-        count_cpus(),
-        # Not fork: onnxruntime's threads and locks would be copied in mid-step.
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=start_worker,
-    )
+    with signals_held():  # its locks start a process that looks after them
+        pool = ProcessPoolExecutor(
+            count_cpus(),
+            # Not fork: onnxruntime's threads and locks would be copied in mid-step.
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=start_worker,
+        )
     ahead: deque[Future[None]] = deque()
     try:
         for chunk in chunks:
-            ahead.append(pool.submit(write_chunk, chunk))
+            with signals_held():  # the first few start threads and processes
+                ahead.append(pool.submit(write_chunk, chunk))
             if len(ahead) >= count_cpus() * _CHUNKS_AHEAD:
                 ahead.popleft().result()
         for future in ahead:

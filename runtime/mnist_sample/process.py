@@ -7,11 +7,14 @@ import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Final, NoReturn
 
 INTERRUPTED: Final = "interrupted; nothing half-written is left"
 INTERRUPTED_CODE: Final = 130
 """What shells give for a process that Ctrl-C ended."""
+_ENDING: Final = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
+"""Signals that ask a process to end; Windows has no SIGHUP."""
 
 
 def begin() -> None:
@@ -21,11 +24,46 @@ def begin() -> None:
     # numpy's linear algebra is not used, and starting its threads takes a fifth of a short run's CPU time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _replace_closed_streams()
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number is not None and signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores it
-            # As an exception, so that temporary files are removed.
-            signal.signal(number, lambda number, _: sys.exit(128 + number))
+    for number in _ENDING:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):  # nohup ignores SIGHUP
+            signal.signal(number, _leave_at_once)
+
+
+def _leave_at_once(number: int, _: object) -> None:
+    # Not as an exception: imports that it interrupts may make another of it, as onnxruntime's do.
+    if number == signal.SIGINT:
+        with contextlib.suppress(OSError):
+            os.write(2, f"mnist-sample: {INTERRUPTED}\n".encode())
+    os._exit(128 + number)
+
+
+def unwind_when_asked_to_end() -> None:
+    """From now on let a signal come as an exception, so that temporary files are removed."""
+    for number in _ENDING:
+        if signal.getsignal(number) is _leave_at_once:
+            signal.signal(number, _unwind)
+
+
+def _unwind(number: int, _: object) -> None:
+    for other in _ENDING:
+        if signal.getsignal(other) is _unwind:
+            signal.signal(other, signal.SIG_IGN)  # a second one would interrupt the removal
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Let signals wait until the block ends; threads and processes that begin in it never get any."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _replace_closed_streams() -> None:

@@ -1,8 +1,9 @@
 """Runs the command with an accident in its third batch; run as a process of its own.
 
 `python -m tests.runtime.saboteur ACCIDENT ARGUMENTS...`: `kill`, `term` and `hangup` send this process the
-signal. `ACCIDENT` may also be `full`, which lets no file grow beyond a kilobyte or so. With `WORKERS=1` in
-the environment, folders are written by worker processes; their ids are printed before the accident.
+signal, and `term twice` sends it again while a folder is removed. `ACCIDENT` may also be `full`, which lets
+no file grow beyond a kilobyte or so. With `WORKERS=1` in the environment, folders are written by worker
+processes; their ids are printed before the accident, and `term at start` sends SIGTERM while they start.
 """
 
 from __future__ import annotations
@@ -10,16 +11,34 @@ from __future__ import annotations
 import multiprocessing
 import os
 import resource
+import shutil
 import signal
 import sys
+from collections.abc import Callable
+from concurrent.futures import process
 from typing import Any
 from unittest import mock
 
 from mnist_sample import __main__, session
 
-SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "hangup": signal.SIGHUP}
+SIGNALS = {
+    "kill": signal.SIGKILL,
+    "term": signal.SIGTERM,
+    "term twice": signal.SIGTERM,
+    "hangup": signal.SIGHUP,
+}
 FULL_BYTES = 1500
 CLEAN_BATCHES = 2
+
+
+def terminated_before(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `call` with a SIGTERM to this process before it."""
+
+    def terminated(*passed: Any, **named: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return call(*passed, **named)
+
+    return terminated
 
 
 def main(accident: str, arguments: list[str]) -> None:
@@ -29,6 +48,11 @@ def main(accident: str, arguments: list[str]) -> None:
         mock.patch("mnist_sample.folder.count_cpus", return_value=2).start()
     if accident == "full":
         resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
+    if accident == "term twice":
+        mock.patch("shutil.rmtree", terminated_before(shutil.rmtree)).start()
+    if accident == "term at start":
+        manager = process._ExecutorManagerThread
+        mock.patch.object(manager, "start", terminated_before(manager.start)).start()
     run_graph, runs = session.run_graph, 0
 
     def run(*passed: Any) -> Any:

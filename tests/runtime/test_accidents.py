@@ -82,6 +82,53 @@ def test_terminated_half_way(
     check_untouched(tmp_path)
 
 
+def test_terminated_again_while_cleaning_up(target: list[str], conditional: Path, tmp_path: Path) -> None:
+    done = sabotage("term twice", "--model", conditional, *SMALL, *target)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stderr == ""
+    check_untouched(tmp_path)
+
+
+def test_terminated_while_workers_start(conditional: Path, tmp_path: Path) -> None:
+    arguments = ["--model", conditional, *SMALL, "--n", "100", "--out", f"{tmp_path}/folder/"]
+    done = sabotage("term at start", *arguments, WORKERS="1")
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stderr == ""
+    assert not list(tmp_path.iterdir())
+
+
+EARLY = """
+import os, signal, sys
+
+class Accident:
+    def find_spec(self, name, path=None, target=None):
+        if name == "onnxruntime":
+            try:
+                os.kill(os.getpid(), signal.{name})
+            except BaseException:  # as modules written in C do
+                raise ImportError("initialization failed")
+
+sys.meta_path.insert(0, Accident())
+sys.argv = ["mnist-sample", "--model", {model!r}]
+from mnist_sample.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("SIGINT", "mnist-sample: interrupted; nothing half-written is left\n"), ("SIGTERM", "")],
+)
+def test_ended_while_it_imports(conditional: Path, tmp_path: Path, name: str, message: str) -> None:
+    script = EARLY.format(name=name, model=str(conditional))
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 128 + getattr(signal, name)
+    assert done.stderr == message
+    assert not list(tmp_path.iterdir())
+
+
 def test_nohup_outlives_the_terminal(
     conditional: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
