@@ -168,7 +168,9 @@ def run_arguments(arguments: list[str] | None = None) -> int:
         return complain(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         return complain(INTERRUPTED, INTERRUPTED_CODE)
-    except OSError as error:  # on stdout; those on files have been told apart
+    except OSError as error:  # those on what --out names have been told apart
+        if error.filename is not None:  # of --install-completion
+            return complain(f"cannot write {error.filename}: {error.strerror}", 1)
         from mnist_sample.files import abandon_stdout
 
         abandon_stdout()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO, cast
 
@@ -32,6 +34,8 @@ _DISK_BLOCK: Final = 4096
 """A small file takes a whole block on most disks."""
 _GIF_SCALE: Final = 4
 _DEFAULT_N: Final = 5
+_STDOUT: Final = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
+"""Names of `-`: taken for a file's, what the shell has opened would be replaced."""
 _SHOWN: Final = 64
 """No terminal shows more digits."""
 
@@ -52,7 +56,7 @@ def choose_format(out: str, wanted: str | None) -> Format:
         return cast(Format, wanted or "png")
     if wanted == "idx":
         return "idx"
-    if out.endswith(("/", os.sep)) or Path(out).is_dir():
+    if out.endswith(("/", os.sep)) or _is_folder(Path(out)):
         if wanted not in (None, "png"):
             raise UsageError(f"{out} is a folder, but --format {wanted} makes one file: name it")
         return "folder"
@@ -66,6 +70,12 @@ def choose_format(out: str, wanted: str | None) -> Format:
     if wanted is not None and found not in (None, wanted):
         raise UsageError(f"--format {wanted} contradicts the suffix of {out}")
     return cast(Format, wanted or found)
+
+
+def _is_folder(path: Path) -> bool:
+    with contextlib.suppress(OSError):  # what is wrong with it is told when it is written
+        return path.is_dir()
+    return False
 
 
 def parse_digits(text: str, classes: tuple[str, ...]) -> list[int]:
@@ -220,13 +230,21 @@ def _write(request: Request, form: Format, job: Job, batches: Iterable[Samples])
                 write(cast(BinaryIO, _Unseekable(device)), batches)
         else:
             if target.is_symlink():
-                target = target.resolve()  # through the link, not over it
+                target = _follow(target)
             _check_space(form, job.n, target)
             with atomic_file(target) as file:
                 write(file, write_back_early(file, batches))
     except OSError as error:
         where = "stdout" if request.out == "-" else str(target)
         raise OutputError(f"cannot write {where}: {error.strerror or error}") from None
+
+
+def _follow(link: Path) -> Path:
+    """Return what stands behind a link, or will: written through it, not over it."""
+    target = Path(os.path.realpath(link))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
 
 
 def _write_stdout(write: Callable[[BinaryIO, Iterable[Samples]], None], batches: Iterable[Samples]) -> None:
@@ -250,10 +268,29 @@ class _Unseekable(io.RawIOBase):
         return True
 
     def write(self, content: object) -> int:
-        return self._stream.write(cast(bytes, content))
+        whole = rest = memoryview(cast(bytes, content)).cast("B")
+        while rest:  # an unbuffered stdout takes less than it is given where the disk is nearly full
+            written = self._stream.write(rest)
+            if not written:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            rest = rest[written:]
+        return len(whole)
 
     def flush(self) -> None:
         self._stream.flush()
+
+
+@contextlib.contextmanager
+def _explain_shortage() -> Iterator[None]:
+    """Turn what Python says where the machine has no more of something into an error for the user."""
+    try:
+        yield
+    except MemoryError:
+        raise MnistSampleError("not enough memory: ask for fewer digits, or a smaller --batch-size") from None
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        raise MnistSampleError("the system starts no more threads: use fewer --threads") from None
 
 
 def _show(job: Job, stream: TextIO) -> None:
@@ -286,6 +323,8 @@ def run(request: Request) -> None:
     Raises:
         MnistSampleError: it failed, or it makes no sense; nothing half-written is left.
     """
+    if request.out in _STDOUT:
+        request = replace(request, out="-")
     form = check_request(request)
     sampler = Sampler(request.model, request.provider, request.threads, request.batch_size)
     job = plan_job(request, sampler)
@@ -299,12 +338,8 @@ def run(request: Request) -> None:
             from mnist_sample.progress import track
 
             batches = track(drawn, pictures, sys.stderr)
-        try:
+        with _explain_shortage():
             _write(request, form, job, batches)
-        except MemoryError:
-            raise MnistSampleError(
-                "not enough memory: ask for fewer digits, or a smaller --batch-size"
-            ) from None
     if show:
         _show(job, sys.stderr if request.out == "-" else sys.stdout)
     if not request.quiet:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from mnist_sample import contract
+from mnist_sample.errors import OutputError
 from mnist_sample.files import current_umask
 from mnist_sample.job import Job
 from mnist_sample.pngworker import Chunk, start_worker, write_chunk
@@ -90,6 +91,7 @@ def _write_chunks(chunks: Iterable[Chunk], n: int) -> None:
         return
     import multiprocessing
     from concurrent.futures import Future, ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
 
     with signals_held():  # its locks start a process that looks after them
         pool = ProcessPoolExecutor(
@@ -107,5 +109,7 @@ def _write_chunks(chunks: Iterable[Chunk], n: int) -> None:
                 ahead.popleft().result()
         for future in ahead:
             future.result()
+    except BrokenProcessPool:
+        raise OutputError("a process that writes pictures was killed: is there enough memory?") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

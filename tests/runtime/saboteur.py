@@ -3,7 +3,8 @@
 `python -m tests.runtime.saboteur ACCIDENT ARGUMENTS...`: `kill`, `term` and `hangup` send this process the
 signal, and `term twice` sends it again while a folder is removed. `ACCIDENT` may also be `full`, which lets
 no file grow beyond a kilobyte or so. With `WORKERS=1` in the environment, folders are written by worker
-processes; their ids are printed before the accident, and `term at start` sends SIGTERM while they start.
+processes; their ids are printed before the accident, `term at start` sends SIGTERM while they start, and
+`kill a worker` kills one.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ def main(accident: str, arguments: list[str]) -> None:
         if accident in SIGNALS and runs > CLEAN_BATCHES:
             print(*(child.pid for child in multiprocessing.active_children()), flush=True)
             os.kill(os.getpid(), SIGNALS[accident])
+        if accident == "kill a worker" and runs > CLEAN_BATCHES:
+            multiprocessing.active_children()[0].kill()
         return run_graph(*passed)
 
     # Else all batches would be drawn before the first is written, and nothing would stand half-written.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +203,52 @@ def test_workers_end_with_a_killed_parent(conditional: Path, tmp_path: Path) -> 
         assert ended
 
 
+def test_a_worker_that_is_killed(conditional: Path, tmp_path: Path) -> None:
+    arguments = ["--model", conditional, *SMALL, "--n", "100", "--out", f"{tmp_path}/folder/"]
+    done = sabotage("kill a worker", *arguments, WORKERS="1")
+    assert done.returncode == 1
+    assert done.stderr == "mnist-sample: a process that writes pictures was killed: is there enough memory?\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_system_that_starts_no_more_threads(
+    conditional: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    arguments = ["--model", str(conditional), "--batch-size", "8", "--threads", "2", "--provider", "cpu"]
+    assert run_arguments([*arguments, "--n", "9000", "--out", f"{tmp_path}/a.npy"]) == 1
+    assert "use fewer --threads" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_disk_that_takes_a_part_from_stdout(conditional: Path, tmp_path: Path, unbuffered: str) -> None:
+    with (tmp_path / "a.npy").open("wb") as file:
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "mnist_sample",
+                "--model",
+                conditional,
+                "--out=-",
+                "--format=npy",
+                "-n100",
+            ],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "mnist-sample: cannot write stdout: File too large\n"
+
+
 @pytest.mark.parametrize("option", ["--out=-", "--version", "--help", "--info"])
 def test_a_full_disk_behind_stdout(conditional: Path, option: str) -> None:
     with Path("/dev/full").open("wb") as full:
@@ -236,6 +284,18 @@ def test_started_without_a_standard_stream(
     assert b"Traceback" not in done.stderr
     pictures = [path.read_bytes() for path in tmp_path.iterdir()] if output != "-" else [done.stdout]
     assert [picture.startswith(PNG_SIGNATURE) for picture in pictures] == [code == 0]
+
+
+def test_completion_that_cannot_be_installed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mnist_sample", "--install-completion", "bash"],
+        env={**os.environ, "HOME": "/dev/null", "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("mnist-sample: cannot write /dev/null")
 
 
 def test_nobody_hears_the_summary(conditional: Path, tmp_path: Path) -> None:

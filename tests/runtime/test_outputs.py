@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +219,16 @@ def test_stdout_gets_the_bytes_of_the_file(
             assert all((a[name] == b[name]).all() for name in a.files)
     else:
         assert piped == (tmp_path / f"a.{form}").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_other_names_of_stdout(conditional: Path, tmp_path: Path, name: str) -> None:
+    target = tmp_path / "a.npy"
+    target.write_bytes(b"kept")
+    with target.open("ab") as file:
+        command = [sys.executable, "-m", "mnist_sample", "--model", str(conditional), "--format", "npy"]
+        subprocess.run([*command, "--out", name], stdout=file, check=True)
+    assert target.read_bytes().startswith(b"kept\x93NUMPY")
 
 
 def test_a_file_s_suffix_may_be_any_with_a_format(draw: Any, tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ USAGE = [
 
 FAILURES = [
     (["--out", "missing/a.png"], "make it first"),
-    (["--out", "file.txt/a.png"], "cannot write"),
+    (["--out", "file.txt/a.png"], "cannot write file.txt/a.png"),
+    (["--out", "a" * 300 + ".png"], "a.png: File name too long"),
     (["--out", "file.txt/folder/"], "cannot write"),
     (["--out", "file.txt", "--format", "idx"], "cannot write"),
     (["--n", str(10**13), "--out", "a.npz"], "8 PB as npz, but . has"),
@@ -102,6 +103,16 @@ def test_failed_work_exits_with_1(
     assert words in message
     assert [path.name for path in desk.rglob("*")] == ["file.txt"]
     assert (desk / "file.txt").read_text() == "mine"
+
+
+def test_a_link_that_leads_nowhere_but_to_itself(
+    desk: Path, conditional: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (desk / "loop.png").symlink_to("loop.png")
+    code, message = refuse(["--model", str(conditional), "--out", "loop.png"], capsys)
+    assert code == 1
+    assert "cannot write loop.png: Too many levels" in message
+    assert (desk / "loop.png").is_symlink()
 
 
 def test_a_folder_without_permission(
