@@ -75,6 +75,11 @@ class Job:
         """Return the class name of a label; empty for an unconditional model's -1."""
         return self.sampler.model.classes[label] if label >= 0 else ""
 
+    def name_digits(self) -> str:
+        """Return the class names of all samples, as `--digits` takes them; empty where there are none."""
+        names = [self.name_class(label) for label in self.labels(self.start, self.n).tolist()]
+        return ("" if all(len(name) <= 1 for name in names) else ",").join(names)
+
     def facts(self) -> dict[str, str]:
         """Return what all samples of the job share, as text."""
         from mnist_sample import __version__

@@ -58,11 +58,7 @@ def write_sheet(
     file: BinaryIO, job: Job, batches: Iterable[Samples], columns: int | None, scale: int
 ) -> None:
     """Write one PNG whose text chunks tell how to draw it again."""
-    drawn = list(batches)
-    images = np.concatenate([batch.images for batch in drawn])
-    labels = np.concatenate([batch.labels for batch in drawn])
-    names = [job.name_class(label) for label in labels.tolist()]
-    separator = "" if all(len(name) <= 1 for name in names) else ","
-    facts = {**job.facts(), "index": str(job.start), "n": str(job.n), "digit": separator.join(names)}
+    images = np.concatenate([batch.images for batch in batches])
+    facts = {**job.facts(), "index": str(job.start), "n": str(job.n), "digit": job.name_digits()}
     pixels = enlarge(arrange(images, choose_columns(job.n, columns)), scale)
     file.write(encode_png(pixels.tobytes(), pixels.shape[1], facts, SMALL))

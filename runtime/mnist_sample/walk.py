@@ -109,7 +109,7 @@ def _find_bridge(job: Job, one: int, other: int) -> NDArray[np.float32]:
 def write_walk(file: BinaryIO, job: Job, batches: Iterable[Samples], scale: int) -> None:
     """Write the frames as a GIF that loops without end, with how to draw it again in its comment."""
     frames = (Image.fromarray(enlarge(frame, scale)) for batch in batches for frame in batch.images)
-    facts = {**job.facts(), "index": str(job.start), "n": str(job.n)}
+    facts = {**job.facts(), "index": str(job.start), "n": str(job.n), "digit": job.name_digits()}
     comment = " ".join(f"{key}={value}" for key, value in facts.items() if key != "Software")
     next(frames).save(
         file,

@@ -179,6 +179,7 @@ def test_a_gif_walks_smoothly_in_a_loop(draw: Any, sampler: Sampler, tmp_path: P
     assert len(frames) % 4 == 0
     assert info["loop"] == 0
     assert f"model_sha256={sampler.model.sha256}" in info["comment"].decode()
+    assert "index=0 n=4 digit=3307" in info["comment"].decode()
     stops = frames[:: len(frames) // 4]
     np.testing.assert_array_equal(stops, sampler.sample(4, labels=[3, 3, 0, 7]).images)
     steps = np.abs(np.roll(frames, -1, axis=0) - frames).mean((1, 2))
