@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
@@ -14,6 +14,8 @@ from mnist_sample import __version__
 from mnist_sample.errors import ProviderError
 from mnist_sample.modelfile import ModelFile, read_model
 from mnist_sample.session import ProviderChoice, open_session
+
+_MAX_LETTERS: Final = 2000
 
 
 def describe(path: Path | None) -> str:
@@ -70,7 +72,8 @@ def _describe_quality(evaluation: Mapping[str, Any]) -> list[str]:
 def _clean(value: object) -> str:
     """Return text that cannot steer a terminal: the file is not to be trusted."""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]
+    shown = text if len(text) <= _MAX_LETTERS else f"{text[:_MAX_LETTERS]} ..."
+    return "".join(letter if letter.isprintable() else "?" for letter in shown)
 
 
 def _try_provider(model: ModelFile, name: ProviderChoice) -> str:
