@@ -206,7 +206,9 @@ def _write_folder(form: Format, target: Path, job: Job, batches: Iterable[Sample
         write_idx(target, job, batches)
     else:
         from mnist_sample.folder import write_folder
+        from mnist_sample.sheet import check_picture
 
+        check_picture(scale)
         write_folder(target, job, batches, scale)
 
 

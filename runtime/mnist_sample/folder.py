@@ -22,6 +22,8 @@ from mnist_sample.sheet import enlarge
 _PROCESSES_FROM: Final = 4000
 """Fewer pictures are written before worker processes have started."""
 _CHUNKS_AHEAD: Final = 4
+_CHUNK_PIXELS: Final = 2**24
+"""Held in each chunk at most, however large the pictures."""
 
 
 def name_file(job: Job, index: int, label: int) -> str:
@@ -71,7 +73,8 @@ def _rename_folder(staging: Path, target: Path) -> bool:
 
 def _chunks(folder: Path, job: Job, batches: Iterable[Samples], scale: int) -> Iterator[Chunk]:
     facts, index = job.facts(), job.start
-    for batch in split(batches, job.sampler.batch_size):
+    together = max(1, _CHUNK_PIXELS // (contract.IMAGE_SIZE * scale) ** 2)
+    for batch in split(batches, min(job.sampler.batch_size, together)):
         labels = batch.labels.tolist()
         indices = range(index, index + len(labels))
         names = [name_file(job, i, label) for i, label in zip(indices, labels, strict=True)]

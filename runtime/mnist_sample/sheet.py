@@ -40,6 +40,16 @@ def check_sheet(n: int, columns: int | None, scale: int) -> None:
         )
 
 
+def check_picture(scale: int) -> None:
+    """Refuse single digits that picture viewers would refuse.
+
+    Raises:
+        UsageError: each would have more than 80 million pixels.
+    """
+    if (contract.IMAGE_SIZE * scale) ** 2 > _MAX_PIXELS:
+        raise UsageError(f"digits at scale {scale} are too large for pictures: use a smaller --scale")
+
+
 def enlarge(pixels: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     """Return uint8 `[..., h * scale, w * scale]`, each pixel repeated."""
     return pixels if scale == 1 else pixels.repeat(scale, axis=-2).repeat(scale, axis=-1)

@@ -113,6 +113,16 @@ def test_worker_processes_write_the_same_folder(
     assert workers == alone
 
 
+def test_large_pictures_are_made_a_few_at_a_time(
+    draw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    monkeypatch.setattr("mnist_sample.folder.write_chunk", lambda chunk: sizes.append(len(chunk[2])))
+    draw("--n", 20, "--scale", 50, "--out", f"{tmp_path}/large/")
+    assert sum(sizes) == 20 * (28 * 50) ** 2
+    assert max(sizes) <= 2**24
+
+
 def test_npz(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
     draw("--n", 50, "--seed", 9, "--start", 2**41, "--out", tmp_path / "a.npz")
     images, labels = sampler.sample(50, seed=9, start=2**41)

@@ -40,6 +40,7 @@ USAGE = [
     (["--scale", "3", "--out", "a.npy"], "--scale is for pictures"),
     (["--n", "200000"], "too large for one picture"),
     (["--n", "10000", "--out", "a.gif"], "too long for a GIF"),
+    (["--scale", "400", "--out", "folder/"], "too large for pictures"),
     (["--threads", "0"], "0 threads"),
     (["--threads", "1025"], "use 1 to 1024"),
     (["--batch-size", "0"], "batch size 0"),
