@@ -12,7 +12,7 @@ from typing import Final
 
 from mnist_sample import contract
 from mnist_sample.errors import OutputError
-from mnist_sample.files import current_umask
+from mnist_sample.files import current_umask, hidden_prefix
 from mnist_sample.job import Job
 from mnist_sample.pngworker import Chunk, start_worker, write_chunk
 from mnist_sample.process import signals_held
@@ -47,7 +47,9 @@ def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int)
     if not exists:
         target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(
-        tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target if exists else target.parent)
+        tempfile.mkdtemp(
+            prefix=hidden_prefix(target.name), suffix=".tmp", dir=target if exists else target.parent
+        )
     )
     try:
         _write_chunks(_chunks(staging, job, batches, scale), job.n)

@@ -123,6 +123,19 @@ def test_large_pictures_are_made_a_few_at_a_time(
     assert max(sizes) <= 2**24
 
 
+@pytest.mark.parametrize("name", ["a" * 251 + ".png", "가" * 83 + "/"])
+def test_names_as_long_as_a_disk_takes(draw: Any, tmp_path: Path, name: str) -> None:
+    draw("--out", f"{tmp_path}/{name}")
+    assert [path.name for path in tmp_path.iterdir()] == [name.rstrip("/")]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_a_file_keeps_its_permissions(draw: Any, tmp_path: Path, mode: int) -> None:
+    (tmp_path / "a.png").touch(mode)
+    draw("--out", tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_mode & 0o777 == mode
+
+
 def test_npz(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
     draw("--n", 50, "--seed", 9, "--start", 2**41, "--out", tmp_path / "a.npz")
     images, labels = sampler.sample(50, seed=9, start=2**41)
