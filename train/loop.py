@@ -76,7 +76,7 @@ def train(
                 state.sheets = count_sheets(fraction)
             if stop:
                 world.sum_(state.sums)
-            due = time.monotonic() - saved_at >= save_every_seconds and state.summed == 0
+            due = time.monotonic() - saved_at >= save_every_seconds and is_sound(state, world)
             if world.is_writer and (due or stop or fraction >= 1):
                 save(state, folder)
                 saved_at = time.monotonic()
@@ -120,6 +120,16 @@ def read_metrics(state: State, config: TrainConfig, world: World) -> dict[str, A
         "lr": float(state.optimizer_g.param_groups[0]["lr"]),
         **means,
     }
+
+
+def is_sound(state: State, world: World) -> bool:
+    """Tell whether the losses since the last reading are known to be no reason against a checkpoint.
+
+    A reading may be many slow steps away. The losses of several processes are added up only there.
+    """
+    if state.summed == 0:
+        return True
+    return world.size == 1 and bool((state.sums.abs() < EXPLODED * state.summed).all())
 
 
 def save(state: State, folder: RunFolder) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import pytest
 import torch
 
+import train.loop
 from mnist_sample.errors import OutputError, UsageError
 from models import checkpoint
 from tests.train.children import KILLED_WRITES, make_context, run_and_die
@@ -51,6 +52,16 @@ def begin_from(data: Path, parent: Path, out: Path, **settings: Any) -> Path:
 def send(number: signal.Signals) -> Any:
     """Return an accident: this process gets a signal."""
     return lambda _state: os.kill(os.getpid(), number)
+
+
+def send_twice(number: signal.Signals) -> Any:
+    """Return an accident: this process gets a signal and, before the step has ended, another."""
+
+    def accident(_state: State) -> None:
+        signal.raise_signal(number)
+        signal.raise_signal(number)
+
+    return accident
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -115,6 +126,34 @@ def test_kills_one_after_another_change_nothing(data: Path, tmp_path: Path) -> N
     assert [line["step"] for line in read_metrics(folder)] == list(range(1, 41))
 
 
+def test_a_checkpoint_does_not_wait_for_the_next_reading_of_the_losses(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train.loop, "choose_log_interval", lambda _config: 4)
+    with monkeypatch.context() as patch:
+        strike(patch, 3, send_twice(signal.SIGINT))
+        with pytest.raises(InterruptedRunError, match=r"saved at step 2 is whole"):
+            begin(data, tmp_path / "run", save_every=0)
+    go_on(tmp_path / "run")
+    assert_same_weights(tmp_path / "run", finished)
+    metrics, single = read_metrics(tmp_path / "run"), read_metrics(finished)
+    assert [line["step"] for line in metrics] == [4, 6]
+    mean = sum(line["g_loss"] for line in single[:4]) / 4
+    assert metrics[0]["g_loss"] == pytest.approx(mean, rel=1e-5)
+
+
+def test_exploded_losses_are_not_saved_before_they_are_read(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(state: State) -> None:
+        state.sums.fill_(1e9)
+
+    monkeypatch.setattr(train.loop, "choose_log_interval", lambda _config: 4)
+    strike(monkeypatch, 2, explode)
+    with pytest.raises(DivergedError, match=r"a loss is 2\.5e\+08; gen\.pt of step 1 is whole"):
+        begin(data, tmp_path / "run", save_every=0)
+
+
 def test_half_a_line_of_metrics_is_taken_back(
     data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,12 +171,8 @@ def test_half_a_line_of_metrics_is_taken_back(
 def test_a_second_signal_stops_at_once_and_tells_what_is_saved(
     number: signal.Signals, data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def send_twice(_state: State) -> None:
-        signal.raise_signal(number)
-        signal.raise_signal(number)
-
     with monkeypatch.context() as patch:
-        strike(patch, 4, send_twice)
+        strike(patch, 4, send_twice(number))
         said = r"stopped at once; .*saved at step 3 is whole; go on with: .*--resume "
         with sigterm_as_ctrl_c(), pytest.raises(InterruptedRunError, match=said):
             begin(data, tmp_path / "run", save_every=0)
