@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from types import TracebackType
 from typing import Any, Final
@@ -12,11 +14,22 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 LINE_EVERY_SECONDS: Final = 20.0
 
 
+class _Console(Console):
+    """A console that does without its reader."""
+
+    def on_broken_pipe(self) -> None:
+        """Fall silent, with all of stderr: `rich` would end the program, and lose what is not saved."""
+        self.quiet = True
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())
+        os.close(nowhere)
+
+
 class Display:
-    """Shows progress and speaks to the user on stderr; silent where `visible` is false."""
+    """Shows progress and speaks to the user on stderr; silent where `visible` is false, or nobody reads."""
 
     def __init__(self, visible: bool) -> None:
-        self._console = Console(stderr=True, quiet=not visible, highlight=False, soft_wrap=True)
+        self._console = _Console(stderr=True, quiet=not visible, highlight=False, soft_wrap=True)
         self._bar: Progress | None = None
         self._last_line = -LINE_EVERY_SECONDS
         self._figure = ""

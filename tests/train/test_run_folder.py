@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +153,20 @@ def test_progress_tells_losses_speed_and_time_left(capsys: pytest.CaptureFixture
     said = capsys.readouterr().err
     assert "25%  step 10  D 0.500  G 0.750  640 images/s  6 s left" in said
     assert "\x1b" not in said
+
+
+def test_a_run_whose_reader_leaves_goes_on_in_silence(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `2>&1 | head -1`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as stderr:  # noqa: PTH123 - it has no path
+        monkeypatch.setattr(sys, "stderr", stderr)
+        begin(data, tmp_path / "run")
+        print("an error", file=stderr, flush=True)
+    assert_same_weights(tmp_path / "run", finished)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {path.name for path in finished.iterdir()}
 
 
 def test_a_process_that_does_not_write_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
