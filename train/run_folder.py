@@ -130,11 +130,13 @@ class RunFolder:
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
         self._write_config()
         self._write_text("metrics.jsonl", "")
-        reals = torch.from_numpy(pick_reals(data)).unsqueeze(1)
-        write_sheet(reals, self.path / "reals.png", SHEET_COLUMNS)
+        self._draw_reals(data)
 
-    def reopen(self, step: int) -> None:
-        """Take up a run that was saved at `step`: what was written after that is taken back."""
+    def reopen(self, step: int, data: Dataset) -> None:
+        """Take up a run that was saved at `step`: what was written after that is taken back.
+
+        Its `resume.pt` is enough: the rest may have been left behind.
+        """
         self.saved_step = step
         (self.path / "samples").mkdir(exist_ok=True)
         self._write_config()
@@ -149,6 +151,8 @@ class RunFolder:
         for sheet in self._sheets():
             if int(sheet.stem) > step:
                 sheet.unlink()
+        if not (self.path / "reals.png").exists():
+            self._draw_reals(data)
 
     def log(self, line: dict[str, Any]) -> None:
         """Append a line to `metrics.jsonl`."""
@@ -181,6 +185,8 @@ class RunFolder:
 
     def finish(self, state: State) -> None:
         """Write the closing pictures and the report."""
+        if not self._sheets():
+            self.draw(state)  # the GIF needs one
         write_curves(self._metrics, self.path / "losses.png")
         result = to_pixels(generate(state, RESULT_SIZE, FIXED_LATENTS_SEED))
         write_sheet(result, self.path / "result.png", RESULT_SIZE, RESULT_SCALE)
@@ -189,6 +195,10 @@ class RunFolder:
 
     def _sheets(self) -> list[Path]:
         return sorted(path for path in (self.path / "samples").glob("*.png") if path.stem.isdigit())
+
+    def _draw_reals(self, data: Dataset) -> None:
+        reals = torch.from_numpy(pick_reals(data)).unsqueeze(1)
+        write_sheet(reals, self.path / "reals.png", SHEET_COLUMNS)
 
     def _write_config(self) -> None:
         self._write_text("config.json", json.dumps(self.provenance.as_dict(), indent=2) + "\n")

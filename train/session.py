@@ -80,7 +80,7 @@ def run(request: Request) -> Path | None:
         state = make_state(config, len(provenance.class_names), device, world)
         with explain_failures(folder, config), claim(folder.path) if world.is_writer else nullcontext():
             if saved:
-                resume(state, saved, folder, world, display.say)
+                resume(state, saved, folder, data, world, display.say)
             else:
                 if start:
                     start.put_into(state)
@@ -159,7 +159,12 @@ def put_on_device(data: Dataset, config: TrainConfig, device: torch.device) -> D
 
 
 def resume(
-    state: State, saved: dict[str, Any], folder: RunFolder, world: World, say: Callable[[str], None]
+    state: State,
+    saved: dict[str, Any],
+    folder: RunFolder,
+    data: Dataset,
+    world: World,
+    say: Callable[[str], None],
 ) -> None:
     """Put a new state and folder where the saved run stood, on the same kind of device or another.
 
@@ -181,7 +186,9 @@ def resume(
             "others, so the weights will not be those of an uninterrupted run."
         )
     if world.is_writer:
-        folder.reopen(state.step)
+        folder.reopen(state.step, data)
+        if not (folder.path / "gen.pt").exists():  # a finished run takes no step that would write it
+            folder.save(state)
     else:
         state.sums.zero_()  # they were added up over all processes
     for name in ("threads", "processes"):

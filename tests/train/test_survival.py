@@ -225,6 +225,25 @@ def test_a_finished_run_has_nothing_to_go_on_with(data: Path, finished: Path, tm
     assert_same_weights(folder, finished)
 
 
+@pytest.mark.parametrize("steps", [6, 8])
+def test_a_checkpoint_that_came_alone_is_enough(steps: int, finished: Path, tmp_path: Path) -> None:
+    shutil.copy(finished / "resume.pt", tmp_path)
+    go_on(tmp_path, steps=steps)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in finished.iterdir()}
+    assert checkpoint.read(tmp_path / "gen.pt")[0].training["steps"] == steps
+    assert (tmp_path / "reals.png").read_bytes() == (finished / "reals.png").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["samples", "reals.png"])
+def test_a_finished_run_is_closed_anew_without_some_of_its_files(
+    name: str, finished: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    (folder / name).rename(tmp_path / name)
+    go_on(folder)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in finished.iterdir()}
+
+
 def fail(patch: pytest.MonkeyPatch, module: ModuleType, name: str, number: int) -> None:
     """Let a system call fail from now on."""
 
