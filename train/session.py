@@ -187,7 +187,8 @@ def resume(
         )
     if world.is_writer:
         folder.reopen(state.step, data)
-        if not (folder.path / "gen.pt").exists():  # a finished run takes no step that would write it
+        # The command that goes on must know of a longer run at once; and a finished run takes no step.
+        if facts["settings"] != here.config.as_dict() or not (folder.path / "gen.pt").exists():
             folder.save(state)
     else:
         state.sums.zero_()  # they were added up over all processes

@@ -370,6 +370,18 @@ def test_a_finished_run_is_trained_further(
     assert_same_weights(tmp_path / "killed", tmp_path / "whole")
 
 
+def test_a_run_trained_further_knows_its_length_before_its_next_checkpoint(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        strike(patch, 7, send_twice(signal.SIGINT))
+        with pytest.raises(InterruptedRunError, match=r"saved at step 6 is whole; go on with: .*--resume "):
+            go_on(folder, steps=9)
+    go_on(folder)
+    assert checkpoint.read(folder / "gen.pt")[0].training["steps"] == 9
+
+
 def test_a_run_from_another_kind_of_device_goes_on(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
