@@ -20,6 +20,7 @@ from mnist_sample.files import write_atomically
 from models import checkpoint
 from train.config import TrainConfig
 from train.data import Dataset
+from train.objectives import CURVES
 from train.pictures import to_pixels, write_curves, write_gif, write_sheet
 from train.report import write_report
 from train.state import State, average_weights, save_state
@@ -29,6 +30,8 @@ WRITTEN: Final = (
     *("losses.png", "result.png", "forming.gif", "report.html"),
 )
 """What a run leaves beside its `resume.pt`."""
+PLOTTED: Final = ("step", "seconds", *CURVES)
+"""What the closing pictures and the report read of each line of metrics."""
 SHEET_SIZE: Final = 100
 SHEET_COLUMNS: Final = 10
 RESULT_SIZE: Final = 5
@@ -142,11 +145,7 @@ class RunFolder:
         self._write_config()
         for half_written in self.path.rglob(".*.tmp"):
             half_written.unlink()
-        metrics = self.path / "metrics.jsonl"
-        lines = metrics.read_text().splitlines() if metrics.exists() else []
-        # A killed run may have left half a line.
-        complete = [json.loads(line) for line in lines if line.endswith("}")]
-        self._metrics = [line for line in complete if line["step"] <= step]
+        self._metrics = [line for line in self._read_metrics() if line["step"] <= step]
         self._write_text("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self._metrics))
         for sheet in self._sheets():
             if int(sheet.stem) > step:
@@ -196,6 +195,11 @@ class RunFolder:
     def _sheets(self) -> list[Path]:
         return sorted(path for path in (self.path / "samples").glob("*.png") if path.stem.isdigit())
 
+    def _read_metrics(self) -> list[dict[str, Any]]:
+        metrics = self.path / "metrics.jsonl"
+        lines = metrics.read_bytes().splitlines() if metrics.exists() else []
+        return [line for content in lines if (line := _read_line(content)) is not None]
+
     def _draw_reals(self, data: Dataset) -> None:
         reals = torch.from_numpy(pick_reals(data)).unsqueeze(1)
         write_sheet(reals, self.path / "reals.png", SHEET_COLUMNS)
@@ -205,6 +209,17 @@ class RunFolder:
 
     def _write_text(self, name: str, text: str) -> None:
         write_atomically(self.path / name, text.encode())
+
+
+def _read_line(content: bytes) -> dict[str, Any] | None:
+    """Return a line of `metrics.jsonl`; None for what a kill or a power cut has left of one."""
+    try:
+        line = json.loads(content)
+    except ValueError:
+        return None
+    if not isinstance(line, dict) or not line.keys() >= set(PLOTTED):
+        return None
+    return line if all(isinstance(value, int | float) for value in line.values()) else None
 
 
 def go_on_command(folder: Path) -> str:

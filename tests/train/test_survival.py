@@ -167,6 +167,16 @@ def test_half_a_line_of_metrics_is_taken_back(
     assert [line["step"] for line in read_metrics(tmp_path / "run")] == [1, 2, 3, 4, 5, 6]
 
 
+def test_lines_of_metrics_that_a_power_cut_spoiled_are_taken_back(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    other_kind = json.dumps(read_metrics(finished)[3] | {"seconds": "long"}).encode()
+    spoiled = (bytes(4), b'\0\0"g_loss": 1}', b"{}", b'"}', b"[4]", b"\xff\xfe}", other_kind)
+    with (folder / "metrics.jsonl").open("ab") as file:
+        file.write(b"\n".join(spoiled))
+    go_on(folder)
+    assert read_metrics(folder) == read_metrics(finished)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_stops_at_once_and_tells_what_is_saved(
     number: signal.Signals, data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
