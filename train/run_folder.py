@@ -16,7 +16,7 @@ from torch import Tensor
 
 import mnist_sample
 from mnist_sample.errors import UsageError
-from mnist_sample.files import write_atomically
+from mnist_sample.files import hidden_prefix, write_atomically
 from models import checkpoint
 from train.config import TrainConfig
 from train.data import Dataset
@@ -143,8 +143,7 @@ class RunFolder:
         self.saved_step = step
         (self.path / "samples").mkdir(exist_ok=True)
         self._write_config()
-        for half_written in self.path.rglob(".*.tmp"):
-            half_written.unlink()
+        self._clear_half_written()
         self._metrics = [line for line in self._read_metrics() if line["step"] <= step]
         self._write_text("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in self._metrics))
         for sheet in self._sheets():
@@ -194,6 +193,14 @@ class RunFolder:
 
     def _sheets(self) -> list[Path]:
         return sorted(path for path in (self.path / "samples").glob("*.png") if path.stem.isdigit())
+
+    def _clear_half_written(self) -> None:
+        """Remove what a killed run has left of the files that it was writing, and nobody else's files."""
+        for name in (*WRITTEN, "resume.pt"):
+            for half_written in self.path.glob(f"{hidden_prefix(name)}*.tmp"):
+                half_written.unlink()
+        for half_written in (self.path / "samples").glob(".[0-9]*.png.*.tmp"):
+            half_written.unlink()
 
     def _read_metrics(self) -> list[dict[str, Any]]:
         metrics = self.path / "metrics.jsonl"

@@ -215,6 +215,21 @@ def test_what_a_killed_write_has_left_is_cleared_away(data: Path, finished: Path
     assert not [half for half in halves if half.exists()]
 
 
+def test_what_somebody_else_has_left_stays(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    (folder / "backup").mkdir()
+    others = [
+        folder / ".notes.tmp",
+        folder / ".notes.txt.abc.tmp",
+        folder / "samples" / ".notes.png.abc.tmp",
+        folder / "backup" / ".gen.pt.abc.tmp",
+    ]
+    for other in others:
+        other.write_bytes(b"theirs")
+    go_on(folder)
+    assert all(other.exists() for other in others)
+
+
 def test_a_run_on_the_usual_data_finds_them_again(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
