@@ -192,7 +192,8 @@ class RunFolder:
         write_report(self.path, {**self.provenance.as_dict(), "steps": state.step}, self._metrics)
 
     def _sheets(self) -> list[Path]:
-        return sorted(path for path in (self.path / "samples").glob("*.png") if path.stem.isdigit())
+        sheets = (path for path in (self.path / "samples").glob("*.png") if path.stem.isdecimal())
+        return sorted(sheets, key=lambda path: int(path.stem))
 
     def _clear_half_written(self) -> None:
         """Remove what a killed run has left of the files that it was writing, and nobody else's files."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from PIL import Image
 
 import train.data
 import train.quality
+import train.run_folder
 from models import checkpoint
 from tests.train.idx_files import IMAGES, write_folder
-from tests.train.running import assert_same_weights, begin, read_metrics, weights_of
+from tests.train.running import assert_same_weights, begin, go_on, read_metrics, weights_of
 from train.data import read_folder
 from train.progress import Display
 
@@ -86,6 +88,21 @@ def test_the_pictures_show_digits_and_curves(finished: Path) -> None:
         assert forming.size == (302, 302)
     reals = np.asarray(Image.open(finished / "reals.png"))
     assert (reals.max(), reals.min()) == (220, 0)
+
+
+def test_the_digits_form_in_order_beyond_a_million_steps(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    for step, name in ((5, "999950"), (6, "1000000")):
+        (folder / "samples" / f"{step:06d}.png").rename(folder / "samples" / f"{name}.png")
+    saved = torch.load(folder / "resume.pt", weights_only=True)
+    torch.save({**saved, "step": 1_000_000}, folder / "resume.pt")
+    joined: list[Path] = []
+    monkeypatch.setattr(train.run_folder, "write_gif", lambda sheets, path: joined.extend(sheets))
+    monkeypatch.setattr(train.run_folder, "write_report", lambda *_: None)
+    go_on(folder)
+    assert [sheet.stem for sheet in joined[-2:]] == ["999950", "1000000"]
 
 
 def test_the_report_opens_offline(finished: Path) -> None:
