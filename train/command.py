@@ -13,6 +13,7 @@ import typer
 from mnist_sample.errors import MnistSampleError
 from train.config import SAVE_EVERY_SECONDS
 from train.interruption import Interruption, sigterm_as_ctrl_c
+from train.stdout import tell_result
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -95,7 +96,7 @@ def main(
         raise MnistSampleError("stopped before the training began") from error
     if folder is not None:
         files = shlex.join([str(folder / "gen.pt"), str(folder / "gen.onnx")])
-        typer.echo(f"Done. Export it with: python -m export {files}")
+        tell_result(f"Done. Export it with: python -m export {files}", f"the run in {folder} is complete")
 
 
 def run_command() -> None:

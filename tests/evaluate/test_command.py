@@ -101,6 +101,23 @@ def test_a_result_that_cannot_be_written_costs_no_report(
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.usefixtures("with_standin_digits")
+def test_a_full_stdout_costs_none_of_the_files(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gen_pt, figures, picture = (tmp_path / name for name in ("gen.pt", "figures.json", "report.png"))
+    arguments = ("--n", 100, "--seeds", 1, "--record", "--json", figures, "--picture", picture)
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        code, _, err = run(_write_checkpoint(gen_pt), *arguments)
+    assert code == 1
+    assert err.startswith("cannot write to stdout: No space left on device; ")
+    assert len(err.splitlines()) == 1
+    assert json.loads(figures.read_text())["figures"].keys() <= checkpoint.read(gen_pt)[0].evaluation.keys()
+    assert picture.exists()
+
+
 def test_what_is_recorded_belongs_to_the_file_that_was_measured(
     measure: Callable[..., Evaluation], tmp_path: Path
 ) -> None:

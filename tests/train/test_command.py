@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +37,18 @@ def test_a_run_ends_with_the_export_command(
     said = capsys.readouterr()
     assert f"python -m export {out}/gen.pt {out}/gen.onnx" in said.out
     assert "Training digits on 48 digits of boxes: 2 steps on cpu, seed 0" in said.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_stdout_is_one_line_after_a_whole_run(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert call(monkeypatch, "--resume", folder) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"cannot write to stdout: No space left on device; the run in {folder} is complete"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from mnist_sample.errors import MnistSampleError
 from train.evaluate.command import Request, run
 from train.evaluate.evaluation import Settings
+from train.stdout import tell_result
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -38,7 +40,8 @@ def main(
 ) -> None:
     """Tell how good a generator's digits are, each figure beside the same figure for real test digits."""
     settings = Settings(digits=n, seeds=seeds, cas=cas)
-    run(Request(file, data, settings, json, picture, record), typer.echo)
+    say = partial(tell_result, otherwise="the files that were asked for are written")
+    run(Request(file, data, settings, json, picture, record), say)
 
 
 def run_command() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mnist_sample.errors import OutputError, UsageError
 from mnist_sample.files import write_atomically
-from train.evaluate.evaluation import Settings, evaluate
-from train.evaluate.mnist import load_mnist
+from train.evaluate.evaluation import Evaluation, Settings, evaluate
+from train.evaluate.mnist import RealDigits, load_mnist
 from train.evaluate.pictures import write_picture
 from train.evaluate.progress import show_progress
 from train.evaluate.samples import open_generator
@@ -44,7 +44,8 @@ def run(request: Request, say: Callable[[str], None]) -> None:
 
     Args:
         request: what to do.
-        say: takes the report, before anything is written, so that no failure to write can lose it.
+        say: takes the report, before anything is written, so that no failure to write can lose it; what
+            was asked for is written all the same where `say` fails.
 
     Raises:
         MnistSampleError: the generator or MNIST cannot be used, or a result could not be written.
@@ -54,7 +55,13 @@ def run(request: Request, say: Callable[[str], None]) -> None:
     digits = load_mnist(request.data)
     with show_progress("evaluating") as progress:
         evaluation = evaluate(generator, digits, request.settings, progress)
-    say(format_text(evaluation))
+    try:
+        say(format_text(evaluation))
+    finally:
+        _write_files(request, evaluation, digits)
+
+
+def _write_files(request: Request, evaluation: Evaluation, digits: RealDigits) -> None:
     if request.json is not None:
         with _writing(request.json):
             write_atomically(request.json, encode_json(evaluation))

@@ -1,0 +1,25 @@
+"""Tells the user a command's result on stdout, which may be full, or read by nobody any more."""
+
+from __future__ import annotations
+
+import typer
+
+from mnist_sample.errors import OutputError
+from mnist_sample.files import abandon_stdout
+
+
+def tell_result(text: str, otherwise: str) -> None:
+    """Print `text` and a line's end.
+
+    Args:
+        text: the result.
+        otherwise: what the user should know where stdout does not take it.
+
+    Raises:
+        OutputError: stdout did not take it.
+    """
+    try:
+        typer.echo(text)
+    except OSError as error:
+        abandon_stdout()
+        raise OutputError(f"cannot write to stdout: {error.strerror or error}; {otherwise}") from error
