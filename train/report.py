@@ -28,7 +28,8 @@ def write_report(folder: Path, facts: Mapping[str, Any], metrics: Sequence[Mappi
         forming=_embed(folder / "forming.gif"),
         reals=_embed(folder / "reals.png"),
     )
-    write_atomically(folder / "report.html", page.encode())
+    # A folder's name need not be text.
+    write_atomically(folder / "report.html", page.encode(errors="replace"))
 
 
 def _summarise(facts: Mapping[str, Any], last: Mapping[str, Any]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import typer
 
 from mnist_sample.errors import OutputError
@@ -18,6 +21,8 @@ def tell_result(text: str, otherwise: str) -> None:
     Raises:
         OutputError: stdout did not take it.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name need not be text
     try:
         typer.echo(text)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -37,6 +38,17 @@ def test_a_run_ends_with_the_export_command(
     said = capsys.readouterr()
     assert f"python -m export {out}/gen.pt {out}/gen.onnx" in said.out
     assert "Training digits on 48 digits of boxes: 2 steps on cpu, seed 0" in said.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' names are text")
+def test_a_folder_is_named_by_its_bytes(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run\udcff")
+    with (tmp_path / "said").open("w", encoding="utf-8") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert call(monkeypatch, "--resume", folder) == 0
+    assert os.fsencode(folder / "gen.pt") in (tmp_path / "said").read_bytes()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")

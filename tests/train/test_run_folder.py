@@ -121,6 +121,13 @@ def test_a_name_in_the_report_is_text_and_no_markup(tmp_path: Path) -> None:
     assert "<script" not in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' names are text")
+def test_folders_whose_names_are_no_text_are_folders_too(tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "data\udcff")
+    begin(data, tmp_path / "run\udcff", steps=1)
+    assert "Training run run?" in (tmp_path / "run\udcff" / "report.html").read_text()
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(
     data: Path, finished: Path, tmp_path: Path
 ) -> None:
