@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import sys
@@ -71,6 +72,8 @@ def main(
     ] = SAVE_EVERY_SECONDS,
 ) -> None:
     """Train a generator of handwritten digits; leaves gen.pt and the run's pictures in a folder."""
+    if math.isnan(save_every):  # typer's range lets it pass
+        raise typer.BadParameter("nan is no number", param_hint="--save-every")
     settings = {
         "arch": arch,
         "steps": steps,

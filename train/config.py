@@ -10,6 +10,8 @@ from mnist_sample.contract import IMAGE_SIZE
 from mnist_sample.errors import UsageError
 
 MAX_BATCH_SIZE: Final = 65_536
+MAX_STEPS: Final = 10**12
+"""More than anybody waits for; a checkpoint holds no integer of more than 64 bits."""
 SAVE_EVERY_SECONDS: Final = 30.0
 """How often a running training is saved."""
 Objective = Literal["relativistic", "bce"]
@@ -85,7 +87,7 @@ class TrainConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        _check(self.steps is None or self.steps >= 1, "--steps must be 1 or more")
+        _check(self.steps is None or 1 <= self.steps <= MAX_STEPS, f"--steps must be from 1 to {MAX_STEPS:,}")
         _check(self.minutes is None or 0 < self.minutes < 1e6, "--minutes must be greater than 0")
         _check(2 <= self.batch_size <= MAX_BATCH_SIZE, f"--batch-size must be from 2 to {MAX_BATCH_SIZE}")
         _check(0 < self.lr < float("inf"), "--lr must be greater than 0")

@@ -66,7 +66,9 @@ def test_a_full_stdout_is_one_line_after_a_whole_run(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--steps", "0"], 2, "--steps must be 1 or more"),
+        (["--steps", "0"], 2, "--steps must be from 1 to 1,000,000,000,000"),
+        (["--steps", str(10**19)], 2, "--steps must be from 1 to 1,000,000,000,000"),
+        (["--save-every", "nan"], 2, "nan is no number"),
         (["--lr", "nan"], 2, "--lr must be greater than 0"),
         (["--gamma", "-1"], 2, "--gamma must be 0 or more"),
         (["--entropy", "nan"], 2, "--entropy must be 0 or more"),
