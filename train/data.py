@@ -10,6 +10,7 @@ import socket
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final, Literal
 
@@ -201,7 +202,7 @@ def _download() -> None:
             target.mkdir(parents=True, exist_ok=True)
             for path in (Path(folder) / RAW_FOLDER).iterdir():
                 path.replace(target / path.name)
-    except (RuntimeError, OSError) as error:
+    except (RuntimeError, OSError, HTTPException, ValueError) as error:  # the last two from a broken proxy
         with contextlib.suppress(OSError):  # it holds something else
             DOWNLOAD_FOLDER.rmdir()
         raise MissingError(f"MNIST could not be downloaded: {REMEDY}") from error

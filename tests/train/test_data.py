@@ -6,10 +6,13 @@ import gzip
 import hashlib
 import struct
 from collections.abc import Callable
+from http.client import BadStatusLine, InvalidURL
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
+import torchvision.datasets
 
 import train.data
 from tests.train.idx_files import IMAGES, LABELS, images_idx, labels_idx, make_images, write_folder
@@ -142,6 +145,30 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         raise train.data.MissingError("MNIST could not be downloaded: name it")
 
     monkeypatch.setattr(train.data, "_download", fail)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        URLError("no network"),
+        InvalidURL("nonnumeric port: 'x'"),
+        BadStatusLine("?"),
+        ValueError("unknown url"),
+    ],
+)
+def test_what_a_download_fails_of_passes_for_no_network(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that is mistyped or answers nonsense makes errors of many kinds."""
+
+    def fail(_folder: str, download: bool) -> None:
+        raise error
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torchvision.datasets, "MNIST", fail)
+    with pytest.raises(train.data.MissingError, match="MNIST could not be downloaded"):
+        train.data._download()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_auto_takes_the_named_folder_first(
