@@ -100,7 +100,7 @@ class MissingError(DataError):
 
 
 def read_folder(folder: Path, split: Split = "train") -> Dataset:
-    """Read one split of a folder of IDX files, or of torchvision's `MNIST/raw` below it.
+    """Read one split of a folder of IDX files or, where it has none, of torchvision's `MNIST/raw` below it.
 
     Raises:
         DataError: no images of that split, a damaged file, or labels out of step with the images.
@@ -129,9 +129,11 @@ def _find_files(folder: Path, split: Split) -> tuple[Path, Path | None]:
         raise MissingError(
             f"there is no folder {folder}: name one with IDX files in it, or {', '.join(SOURCES)}"
         )
-    if (folder / RAW_FOLDER).is_dir():
+    name = f"{split}-images-idx3-ubyte"
+    images = find_idx(folder, name)
+    if images is None and (folder / RAW_FOLDER).is_dir():
         folder = folder / RAW_FOLDER
-    images = find_idx(folder, f"{split}-images-idx3-ubyte")
+        images = find_idx(folder, name)
     if images is None:
         raise _explain_missing(folder, split)
     return images, find_idx(folder, f"{split}-labels-idx1-ubyte")

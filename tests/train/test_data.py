@@ -65,6 +65,13 @@ def test_torchvisions_folder_is_found_below_its_root(tmp_path: Path) -> None:
     assert len(load(tmp_path).images) == 48
 
 
+def test_an_empty_folder_of_torchvisions_hides_no_files(tmp_path: Path) -> None:
+    """A download of its that failed leaves one."""
+    write_folder(tmp_path)
+    (tmp_path / "MNIST" / "raw").mkdir(parents=True)
+    assert len(load(tmp_path).images) == 48
+
+
 def bomb() -> bytes:
     """Return 2 MB of gzip that unpack to 2 GB, behind a header that announces one image."""
     packer = gzip.compress(images_idx(make_images(1)))
