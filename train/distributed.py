@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mnist_sample.errors import MnistSampleError
+from mnist_sample.errors import MnistSampleError, UsageError
 
 TIMEOUT: Final = timedelta(minutes=5)
 """How long a process waits for the others: longer than the writer needs for pictures and figures."""
@@ -102,17 +102,27 @@ def _explain_lost_worker() -> Iterator[None]:
 
 @contextlib.contextmanager
 def join_world(device: torch.device) -> Iterator[World]:
-    """Join the processes that `torchrun` started; without it, a world of one."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    """Join the processes that `torchrun` started; without it, a world of one.
+
+    Raises:
+        UsageError: something else has set `WORLD_SIZE`.
+    """
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield World()
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
     # Numbers of the host, as in `World.agree`, travel by gloo: nccl would have to wait for the device.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
-        yield World(dist.get_rank(), size)
+        dist.init_process_group(backend, timeout=TIMEOUT)
+    except ValueError as error:  # a variable is missing, or no number
+        raise UsageError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']!r}, but torchrun has not set the variables beside it: "
+            "start with torchrun, or unset WORLD_SIZE"
+        ) from error
+    try:
+        yield World(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
 

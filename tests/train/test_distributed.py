@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from mnist_sample.errors import UsageError
 from models import checkpoint
 from tests.train.children import save_gradients, start_together, work_together
 from tests.train.running import TINY, begin, go_on, read_metrics, strike
+from train.distributed import join_world
 from train.loop import InterruptedRunError
 from train.session import Request
 
@@ -76,6 +78,19 @@ def test_a_dead_worker_ends_the_run_with_the_command_that_goes_on(data: Path, tm
     assert "another worker of this run has ended; what was saved at step" in writer
     assert "is whole; go on with: python -m train --resume" in writer
     assert checkpoint.read(folder / "gen.pt")[0].training["steps"] in (1, 2)
+
+
+@pytest.mark.parametrize("size", ["2", "0", "many"])
+def test_a_number_of_processes_that_torchrun_has_not_set_is_refused(
+    size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", size)
+    monkeypatch.delenv("RANK", raising=False)
+    with (
+        pytest.raises(UsageError, match=f"WORLD_SIZE is '{size}', .*: start with torchrun, or unset"),
+        join_world(torch.device("cpu")),
+    ):
+        pass
 
 
 def test_a_batch_too_small_for_the_processes_is_refused(data: Path, tmp_path: Path) -> None:
