@@ -106,6 +106,7 @@ class TrainConfig:
         _check(0 < self.latent_std <= 1, "--latent-std must be above 0 and at most 1")
         weights = (self.lr_ratio, self.clip)
         _check(all(0 <= weight < float("inf") for weight in weights), "a weight is out of range")
+        _check(self.penalty_every >= 1, "penalty_every must be 1 or more")
         _check(0 <= self.shift < IMAGE_SIZE, f"shift must be from 0 to {IMAGE_SIZE - 1}")
 
     def as_dict(self) -> dict[str, Any]:
@@ -176,7 +177,8 @@ def read_config(saved: Mapping[str, Any]) -> TrainConfig:
     kinds = get_type_hints(TrainConfig)
     _check(saved.keys() == kinds.keys(), "settings are missing or unknown")
     for name, kind in kinds.items():
-        plain = str if get_origin(kind) is Literal else kind
-        _check(isinstance(saved[name], plain), f"{name} is {saved[name]!r}")
+        # Of a union; types are compared, since a flag would pass for a number otherwise.
+        plain = (str,) if get_origin(kind) is Literal else get_args(kind) or (kind,)
+        _check(type(saved[name]) in plain, f"{name} is {saved[name]!r}")
     _check(saved["arch"] in DEFAULTS, f"unknown architecture {saved['arch']!r}")
     return TrainConfig(**saved)

@@ -163,6 +163,18 @@ def is_finite(state: State) -> bool:
     )
 
 
+def _remembers_nan(state: State) -> bool:
+    """Tell whether a NaN, which would spread to the weights, is in what is remembered beside them."""
+    moments = [
+        moment
+        for name in _OPTIMIZERS
+        for remembered in getattr(state, name).state.values()
+        for moment in remembered.values()
+    ]
+    running = [getattr(state, name) for name in _RUNNING]
+    return any(bool(tensor.isnan().any()) for tensor in (*moments, *running))
+
+
 def save_state(state: State, facts: dict[str, Any], path: Path) -> None:
     """Write a `resume.pt`: the state, with plain values that tell what run it belongs to.
 
@@ -199,20 +211,21 @@ def read_saved(path: Path) -> dict[str, Any]:
     except UntrustedFileError as error:
         raise ResumeError(f"cannot go on from {path}: {error}; or begin a new run") from error
     ours = _has(saved, {"format": int, "facts": dict, "step": int}) and saved["format"] == FORMAT_VERSION
-    if not ours or not _has(saved["facts"], FACTS):
+    # No system has a path with a NUL.
+    if not ours or not _has(saved["facts"], FACTS) or "\0" in saved["facts"]["source"]:
         raise ResumeError(f"{path} is of another version of this program; begin a new run")
     return saved
 
 
 def _has(values: dict[str, Any], kinds: dict[str, type]) -> bool:
-    return all(isinstance(values.get(name), kind) for name, kind in kinds.items())
+    return all(type(values.get(name)) is kind for name, kind in kinds.items())
 
 
 def restore_state(state: State, saved: dict[str, Any], same_device: bool = True) -> None:
     """Put `state` where the saved run stood, but for the randomness of another kind of device.
 
     Raises:
-        ResumeError: the saved values do not fit the networks.
+        ResumeError: the saved values do not fit the networks, or are no numbers.
     """
     try:
         for name in _MODULES:
@@ -227,6 +240,8 @@ def restore_state(state: State, saved: dict[str, Any], same_device: bool = True)
             setattr(state, name, _check_count(saved[name], getattr(state, name)))
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ResumeError("resume.pt does not fit the networks of this version; begin a new run") from error
+    if not is_finite(state) or _remembers_nan(state):
+        raise ResumeError("resume.pt holds values that are no numbers (NaN or infinite); begin a new run")
 
 
 def _restore_moments(optimizer: torch.optim.Optimizer, saved: dict[int, dict[str, Tensor]]) -> None:
@@ -244,7 +259,7 @@ def _restore_moments(optimizer: torch.optim.Optimizer, saved: dict[int, dict[str
 
 
 def _check_count(value: object, current: float) -> float:
-    if not isinstance(value, type(current)) or not 0 <= value < MAX_COUNT:
+    if type(value) is not type(current) or not 0 <= value < MAX_COUNT:
         raise ValueError("not a count")
     return value
 

@@ -12,6 +12,7 @@ import torch
 
 from mnist_sample.errors import MnistSampleError
 from tests.train.running import go_on
+from train.state import ResumeError
 
 Edit = Callable[[dict[str, Any]], object]
 
@@ -39,6 +40,10 @@ EDITS: dict[str, Edit] = {
     "half a digit per step": put(6.5, "facts", "settings", "batch_size"),
     "a setting out of range": put(10**9, "facts", "settings", "shift"),
     "a memory beyond 1": put(2.0, "facts", "settings", "beta2"),
+    "penalties of no digits": put(0, "facts", "settings", "penalty_every"),
+    "penalties of less than none": put(-4, "facts", "settings", "penalty_every"),
+    "a flag for a number": put(True, "facts", "settings", "seed"),
+    "a path that no system has": put("a\0b", "facts", "source"),
     "an unknown architecture": put("vast", "facts", "settings", "arch"),
     "an unknown objective": put("none", "facts", "settings", "objective"),
     "a step that is no number": put("x", "step"),
@@ -50,6 +55,8 @@ EDITS: dict[str, Edit] = {
     "moments of no parameter": put({}, "optimizer_g", "state"),
     "moments that are too short": put(torch.zeros(3), "optimizer_g", "state", 0, "exp_avg"),
     "moments that are no tensor": put(None, "optimizer_d", "state", 0, "exp_avg_sq"),
+    "moments that are no numbers": put(torch.tensor(torch.nan), "optimizer_g", "state", 0, "exp_avg"),
+    "a norm that is no number": put(torch.tensor(torch.nan), "norm_d"),
     "no randomness": put(torch.zeros(3, dtype=torch.uint8), "random"),
 }
 
@@ -64,6 +71,19 @@ def test_what_cannot_be_gone_on_with_is_refused(edit: Edit, finished: Path, tmp_
     with pytest.raises(MnistSampleError, match="begin a new run") as refused:
         go_on(folder)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_no_numbers_are_not_blamed_on_the_run(
+    value: float, finished: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    saved = torch.load(folder / "resume.pt", weights_only=True)
+    saved["facts"]["settings"]["steps"] = 8
+    next(iter(saved["discriminator"].values())).fill_(value)
+    torch.save(saved, folder / "resume.pt")
+    with pytest.raises(ResumeError, match=r"resume\.pt holds values that are no numbers .*begin a new run"):
+        go_on(folder)
 
 
 def test_moments_without_memory_of_their_own_are_copied(finished: Path, tmp_path: Path) -> None:
