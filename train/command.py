@@ -13,7 +13,7 @@ import typer
 
 from mnist_sample.errors import MnistSampleError
 from train.config import SAVE_EVERY_SECONDS
-from train.interruption import Interruption, sigterm_as_ctrl_c
+from train.interruption import hold_ctrl_c, sigterm_as_ctrl_c
 from train.stdout import tell_result
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -89,11 +89,9 @@ def main(
     }
     try:
         with sigterm_as_ctrl_c():
-            with Interruption() as interruption:  # numpy reports a broken import, were it interrupted
+            with hold_ctrl_c():
                 # Here, since torch takes seconds to import, and --help does without.
                 from train.session import Request, run
-            if interruption.requested:
-                raise KeyboardInterrupt
             folder = run(Request(data, out, resume, settings, save_every, start_from))
     except KeyboardInterrupt as error:
         raise MnistSampleError("stopped before the training began") from error

@@ -20,6 +20,15 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
+@contextlib.contextmanager
+def hold_ctrl_c() -> Iterator[None]:
+    """Put off KeyboardInterrupt to the block's end: numpy reports a broken import, were it interrupted."""
+    with Interruption() as interruption:
+        yield
+    if interruption.requested:
+        raise KeyboardInterrupt
+
+
 class Interruption:
     """While entered, the first signal is noted in `requested`; a second one has its effect of before."""
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from tests.evaluate.standin import draw_digits
-from train.evaluate.evaluation import Evaluation, Settings, evaluate
+from train.evaluate.evaluation import Evaluation, evaluate
 from train.evaluate.features import FeatureExtractor
 from train.evaluate.mnist import RealDigits, load_mnist
 from train.evaluate.samples import Draw, Generator
+from train.evaluate.settings import Settings
 
 
 @pytest.fixture(scope="session")

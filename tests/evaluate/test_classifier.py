@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
 import torch
 
+import train.evaluate.mnist
 from mnist_sample.errors import MnistSampleError
 from tests.evaluate.standin import draw_constant, draw_digits
-from train.evaluate.classifier import LEAST_ACCURACY, export_classifier, main, make_classifier, measure_real
+from train.evaluate.classifier import main
 from train.evaluate.features import FeatureExtractor
 from train.evaluate.fit import FitConfig, fit, scale
+from train.evaluate.make_classifier import (
+    LEAST_ACCURACY,
+    export_classifier,
+    make_classifier,
+    measure_real,
+)
 from train.evaluate.mnist import RealDigits
 from train.evaluate.network import NetworkConfig
 from train.evaluate.quick import QuickFrechet
@@ -83,3 +91,14 @@ def test_what_a_user_gets_wrong_is_told_in_a_line(
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == code
     assert cause in capsys.readouterr().err
+
+
+def test_ctrl_c_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_source: str) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train.evaluate.mnist, "load_mnist", interrupt)
+    assert main(["--out", str(tmp_path)]) == 1
+    assert capsys.readouterr() == ("", "error: stopped before the classifier was made\n")

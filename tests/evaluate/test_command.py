@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from PIL import Image
@@ -116,6 +117,21 @@ def test_a_full_stdout_costs_none_of_the_files(
     assert len(err.splitlines()) == 1
     assert json.loads(figures.read_text())["figures"].keys() <= checkpoint.read(gen_pt)[0].evaluation.keys()
     assert picture.exists()
+
+
+def test_ctrl_c_is_one_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_source: str) -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "load_mnist", interrupt)
+    said = run(_write_checkpoint(tmp_path / "gen.pt"))
+    assert said == (1, "", "stopped before the evaluation ended\n")
+
+
+@pytest.mark.parametrize("module", ["train.evaluate.__main__", "train.evaluate.classifier"])
+def test_help_and_a_wrong_option_do_not_wait_for_pytorch(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_what_is_recorded_belongs_to_the_file_that_was_measured(

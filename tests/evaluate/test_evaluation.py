@@ -10,8 +10,9 @@ import pytest
 from mnist_sample.errors import UsageError
 from tests.evaluate.standin import draw_constant, draw_digits, draw_others
 from train.evaluate.comparison import Figure, compare
-from train.evaluate.evaluation import Evaluation, Settings
+from train.evaluate.evaluation import Evaluation
 from train.evaluate.mnist import RealDigits
+from train.evaluate.settings import Settings
 from train.evaluate.text import format_text
 
 Measure = Callable[..., Evaluation]

@@ -18,6 +18,7 @@ from tests.train.running import begin
 from train.command import run_command
 from train.config import DEFAULTS, TUTORIAL_PRINTED, make_config
 from train.device import choose_device
+from train.interruption import hold_ctrl_c
 from train.session import name_folder
 
 
@@ -111,6 +112,20 @@ def test_a_signal_before_the_training_is_one_line(
     assert capsys.readouterr().err == "stopped before the training began\n"
     assert not (tmp_path / "run").exists()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_signal_waits_for_an_imports_end() -> None:
+    imported = False
+
+    def import_slowly() -> None:
+        nonlocal imported
+        with hold_ctrl_c():
+            signal.raise_signal(signal.SIGINT)
+            imported = True
+
+    with pytest.raises(KeyboardInterrupt):
+        import_slowly()
+    assert imported
 
 
 def test_a_run_stays_in_its_folder(

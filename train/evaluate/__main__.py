@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from mnist_sample.errors import MnistSampleError
-from train.evaluate.command import Request, run
-from train.evaluate.evaluation import Settings
+from train.evaluate.settings import Settings
+from train.interruption import hold_ctrl_c
 from train.stdout import tell_result
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -41,7 +41,13 @@ def main(
     """Tell how good a generator's digits are, each figure beside the same figure for real test digits."""
     settings = Settings(digits=n, seeds=seeds, cas=cas)
     say = partial(tell_result, otherwise="the files that were asked for are written")
-    run(Request(file, data, settings, json, picture, record), say)
+    try:
+        with hold_ctrl_c():
+            # Here, since torch takes seconds to import, and --help does without.
+            from train.evaluate.command import Request, run
+        run(Request(file, data, settings, json, picture, record), say)
+    except KeyboardInterrupt as error:
+        raise MnistSampleError("stopped before the evaluation ended") from error
 
 
 def run_command() -> None:

@@ -1,105 +1,14 @@
-"""`python -m train.evaluate.classifier`: trains the evaluation's own classifier and writes its ONNX file."""
+"""`python -m train.evaluate.classifier`: makes the evaluation's own classifier anew."""
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-import onnx
-import torch
-from torch import Tensor, nn
-
 from mnist_sample.errors import MnistSampleError, UsageError
-from mnist_sample.files import write_atomically
-from train.evaluate.features import (
-    CLASSIFIER_PATH,
-    INPUT_IMAGE,
-    OUTPUT_FEATURES,
-    OUTPUT_LOGITS,
-    FeatureExtractor,
-)
-from train.evaluate.fit import FitConfig, fit, scale
-from train.evaluate.frechet import fit_gaussian, frechet_distance
-from train.evaluate.mnist import RealDigits, load_mnist
-from train.evaluate.network import Classifier
-from train.evaluate.progress import show_progress
-from train.evaluate.reference import REFERENCE_PATH, Reference, write_reference
-
-LEAST_ACCURACY = 0.993
-"""On the test digits; a classifier below it is not written."""
-
-
-class _FromBytes(nn.Module):
-    """The classifier on images as bytes, so that no caller can scale them wrongly."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        super().__init__()
-        self.classifier = classifier
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        logits, features = self.classifier(scale(image))
-        return logits, features
-
-
-def export_classifier(classifier: Classifier, facts: dict[str, object]) -> bytes:
-    """Return a classifier as ONNX: `image` uint8 `[batch, 28, 28]` to `logits` and `features`."""
-    module = _FromBytes(classifier.to(memory_format=torch.contiguous_format)).eval()
-    program = torch.onnx.export(
-        module,
-        (torch.zeros(2, 28, 28, dtype=torch.uint8),),
-        input_names=[INPUT_IMAGE],
-        output_names=[OUTPUT_LOGITS, OUTPUT_FEATURES],
-        dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
-        opset_version=18,
-        dynamo=True,
-        verbose=False,
-    )
-    assert program is not None
-    model = program.model_proto
-    for key, value in facts.items():
-        model.metadata_props.append(onnx.StringStringEntryProto(key=key, value=str(value)))
-    onnx.checker.check_model(model, full_check=True)
-    buffer = io.BytesIO()
-    onnx.save(model, buffer)
-    return buffer.getvalue()
-
-
-def measure_real(digits: RealDigits, extract: FeatureExtractor) -> Reference:
-    """Take the statistics of the real digits' features with an exported classifier."""
-    train_features, _ = extract(digits.train_images.numpy())
-    test_features, read = extract(digits.test_images.numpy())
-    train = fit_gaussian(train_features)
-    return Reference(
-        train=train,
-        test_distance=frechet_distance(fit_gaussian(test_features), train),
-        test_accuracy=float(np.mean(read == digits.test_labels.numpy())),
-        classifier_sha256=extract.sha256,
-    )
-
-
-def make_classifier(digits: RealDigits, config: FitConfig, seed: int, folder: Path) -> Reference:
-    """Train, export, measure, and write `classifier.onnx` with its `reference.npz` into a folder.
-
-    Raises:
-        MnistSampleError: the exported file reads fewer test digits right than `LEAST_ACCURACY`.
-    """
-    with show_progress("classifier") as progress:
-        classifier = fit(lambda _epoch: (digits.train_images, digits.train_labels), config, seed, progress)
-    content = export_classifier(classifier, {"seed": seed, "training": json.dumps(asdict(config))})
-    reference = measure_real(digits, FeatureExtractor(content))
-    if reference.test_accuracy < LEAST_ACCURACY:
-        raise MnistSampleError(
-            f"the classifier reads only {reference.test_accuracy:.2%} of the test digits right; "
-            f"{LEAST_ACCURACY:.1%} are needed, nothing was written. Train longer or with another seed."
-        )
-    write_atomically(folder / CLASSIFIER_PATH.name, content)
-    write_reference(reference, folder / REFERENCE_PATH.name)
-    return reference
+from train.interruption import hold_ctrl_c
+from train.stdout import tell_result
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -110,33 +19,59 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         epilog="example: python -m train.evaluate.classifier --data data/mnist --out /tmp/classifier",
     )
     parser.add_argument("--data", default="auto", metavar="auto|mnist|DIR", help="where MNIST is")
-    parser.add_argument("--epochs", type=int, default=FitConfig.epochs, metavar="N", help="passes over MNIST")
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over MNIST")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="decides everything random")
     parser.add_argument(
-        "--out", type=Path, default=CLASSIFIER_PATH.parent, metavar="DIR", help="folder to write into"
+        "--out", type=Path, default=Path(__file__).parent, metavar="DIR", help="folder to write into"
     )
     return parser.parse_args(arguments)
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Check what can be checked before PyTorch is imported.
+
+    Raises:
+        UsageError: an option is out of range.
+    """
+    if options.epochs is not None and options.epochs < 1:
+        raise UsageError("--epochs must be 1 or more")
+    if not options.out.is_dir():
+        raise UsageError(f"--out: there is no folder {options.out}")
+
+
+def make(options: argparse.Namespace) -> str:
+    """Make the classifier and return what to say of it."""
+    with hold_ctrl_c():
+        # Here, since torch takes seconds to import, and --help does without.
+        from train.evaluate.features import CLASSIFIER_PATH
+        from train.evaluate.fit import FitConfig
+        from train.evaluate.make_classifier import make_classifier
+        from train.evaluate.mnist import load_mnist
+    digits = load_mnist(options.data)
+    config = FitConfig(epochs=options.epochs) if options.epochs else FitConfig()
+    reference = make_classifier(digits, config, options.seed, options.out)
+    return (
+        f"{options.out / CLASSIFIER_PATH.name}  sha256 {reference.classifier_sha256}\n"
+        f"test digits read right: {reference.test_accuracy:.2%}\n"
+        f"Frechet distance of the test digits to the training digits: {reference.test_distance:.3f}"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = parse_arguments(arguments)
     try:
-        if options.epochs < 1:
-            raise UsageError("--epochs must be 1 or more")
-        if not options.out.is_dir():
-            raise UsageError(f"--out: there is no folder {options.out}")
-        digits = load_mnist(options.data)
-        reference = make_classifier(digits, FitConfig(epochs=options.epochs), options.seed, options.out)
+        check_options(options)
+        tell_result(make(options), "the classifier is written")
     except MnistSampleError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("error: stopped before the classifier was made", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"error: cannot write into {options.out}: {error.strerror}", file=sys.stderr)
         return 1
-    print(f"{options.out / CLASSIFIER_PATH.name}  sha256 {reference.classifier_sha256}")
-    print(f"test digits read right: {reference.test_accuracy:.2%}")
-    print(f"Frechet distance of the test digits to the training digits: {reference.test_distance:.3f}")
     return 0
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from mnist_sample.errors import OutputError, UsageError
 from mnist_sample.files import write_atomically
-from train.evaluate.evaluation import Evaluation, Settings, evaluate
+from train.evaluate.evaluation import Evaluation, evaluate
 from train.evaluate.mnist import RealDigits, load_mnist
 from train.evaluate.pictures import write_picture
 from train.evaluate.progress import show_progress
 from train.evaluate.samples import open_generator
+from train.evaluate.settings import Settings
 from train.evaluate.text import format_text
 from train.evaluate.values import check_recordable, encode_json, record
 

@@ -17,40 +17,13 @@ from train.evaluate.features import FeatureExtractor
 from train.evaluate.measures import Measured, Yardstick
 from train.evaluate.mnist import RealDigits
 from train.evaluate.samples import Generator
+from train.evaluate.settings import Settings
 
-MIN_DIGITS: Final = 100
-MAX_DIGITS: Final = 10_000
-"""As many as there are real test digits: a figure is compared with the same figure of as many real ones."""
-MAX_SEEDS: Final = 100
 CHOICE_SEED: Final = 0
 """Decides which real test digits stand beside fewer than 10,000 generated ones."""
 
 Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How thoroughly to evaluate.
-
-    Attributes:
-        digits: generated digits per draw, and real test digits beside them; 100 to 10,000.
-        seeds: draws, and trainings of each kind for the classification accuracy score; 1 to 100.
-        cas: whether to take the classification accuracy score.
-    """
-
-    digits: int = MAX_DIGITS
-    seeds: int = 3
-    cas: bool = False
-
-    def __post_init__(self) -> None:
-        if not MIN_DIGITS <= self.digits <= MAX_DIGITS:
-            raise UsageError(
-                f"--n {self.digits} is out of range: {MIN_DIGITS} to {MAX_DIGITS:,}, the number of real test "
-                "digits to compare with"
-            )
-        if not 1 <= self.seeds <= MAX_SEEDS:
-            raise UsageError(f"--seeds {self.seeds} is out of range: 1 to {MAX_SEEDS}")
 
 
 @dataclass(frozen=True)
