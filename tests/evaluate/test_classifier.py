@@ -76,6 +76,8 @@ def test_a_poor_classifier_is_not_written(real: RealDigits, tmp_path: Path) -> N
     ("arguments", "code", "cause"),
     [
         (["--epochs", "0"], 2, "--epochs must be 1 or more"),
+        (["--seed", "-1"], 2, "--seed must be from 0 to 2**63 - 1"),
+        (["--seed", str(2**63)], 2, "--seed must be from 0 to 2**63 - 1"),
         (["--out", "none"], 2, "there is no folder none"),
         (["--data", "none"], 1, "there is no folder none"),
     ],

@@ -35,6 +35,8 @@ def check_options(options: argparse.Namespace) -> None:
     """
     if options.epochs is not None and options.epochs < 1:
         raise UsageError("--epochs must be 1 or more")
+    if not 0 <= options.seed < 2**63:
+        raise UsageError("--seed must be from 0 to 2**63 - 1")
     if not options.out.is_dir():
         raise UsageError(f"--out: there is no folder {options.out}")
 
