@@ -118,7 +118,7 @@ def decode(content: bytes) -> Checkpoint:
             architecture=architecture.name,
             config=config,
             class_names=_read_class_names(raw, config),
-            weights=raw["weights"],
+            weights=_read_weights(raw),
             training=check_json_object("training", raw["training"]),
             evaluation=check_json_object("evaluation", raw["evaluation"]),
         )
@@ -176,12 +176,20 @@ def _read_class_names(raw: dict[str, Any], config: Config) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _read_weights(raw: dict[str, Any]) -> dict[str, Any]:
+    """Return the table of weights without what may hang on it: `load_state_dict` obeys its `_metadata`."""
+    weights = raw["weights"]
+    if not isinstance(weights, dict):
+        raise CheckpointError("its weights are not a table of names and tensors")
+    return dict(dict.items(weights))  # an OrderedDict may have a stranger's `items` hanging on it too
+
+
 def _check_weights(checkpoint: Checkpoint, size: int) -> None:
     """Compare names, shapes and types with the configuration's, without building anything in memory."""
     with torch.device("meta"):
         expected = get_architecture(checkpoint.architecture).generator(checkpoint.config).state_dict()
     weights = checkpoint.weights
-    if not isinstance(weights, dict) or weights.keys() != expected.keys():
+    if weights.keys() != expected.keys():
         raise CheckpointError(f"its weights are not those of a {checkpoint.architecture} generator")
     for name, want in expected.items():
         _check_shape(name, weights[name], want)
@@ -200,8 +208,9 @@ def _check_shape(name: str, have: object, want: Tensor) -> None:
     if type(have) not in (Tensor, nn.Parameter):
         raise CheckpointError(f"its {name} is not a tensor")
     assert isinstance(have, Tensor)
+    hung_on = vars(have)  # a stranger's `isfinite` would be asked in place of the tensor's own
     strange = have.layout is not torch.strided or have.is_nested or have.is_quantized
-    if strange or have.device.type != "cpu":
+    if hung_on or strange or have.device.type != "cpu":
         raise CheckpointError(f"its {name} is not a plain tensor")
     if have.shape != want.shape or have.dtype != want.dtype:
         raise CheckpointError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import zipfile
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,32 @@ def deep() -> Raw:
 def huge_view(_: object = None) -> torch.Tensor:
     """Return 10**12 numbers that take four bytes in a file."""
     return torch.zeros(1).expand(10**6, 10**6)
+
+
+def change_attribute(name: str, parameter: bool = False) -> bytes:
+    """Return a good checkpoint in which a weight's attribute `name` is the number 5."""
+
+    def edit(weight: torch.Tensor) -> torch.Tensor:
+        changed = torch.nn.Parameter(weight) if parameter else weight.clone()
+        setattr(changed, name, 5)
+        return changed
+
+    return change_weight(edit)
+
+
+class _Laden:
+    """Loads as an OrderedDict with attributes, some of which no such table could be saved with."""
+
+    def __init__(self, table: Raw, attributes: Raw) -> None:
+        self.made_of = (OrderedDict, (list(table.items()),), attributes)
+
+    def __reduce__(self) -> tuple[type, tuple[list[tuple[str, Any]]], Raw]:
+        return self.made_of
+
+
+def hang_on_weights(**attributes: object) -> bytes:
+    """Return a good checkpoint whose table of weights has these attributes."""
+    return change(lambda raw: raw.update(weights=_Laden(raw["weights"], attributes)))
 
 
 def _drop_weight(raw: Raw) -> None:
@@ -278,6 +305,11 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a sparse weight": (lambda: change_weight(lambda weight: weight.to_sparse()), "not a plain tensor"),
     "a weight without storage": (
         lambda: change_weight(lambda weight: weight.to("meta")),
+        "not a plain tensor",
+    ),
+    "a weight that answers for itself": (lambda: change_attribute("isfinite"), "not a plain tensor"),
+    "a parameter that counts itself": (
+        lambda: change_attribute("numel", parameter=True),
         "not a plain tensor",
     ),
     "a weight that is NaN": (lambda: change_weight(lambda weight: weight * float("nan")), "not finite"),

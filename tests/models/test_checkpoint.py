@@ -109,6 +109,18 @@ def test_a_checkpoint_that_shares_memory_between_weights_is_read(tmp_path: Path)
     assert torch.equal(checkpoints.read(path)[0].weights[name], weight)
 
 
+@pytest.mark.parametrize(
+    "attributes",
+    [{"_metadata": 5}, {"_metadata": {"normalise_hidden": {"version": "x"}}}, {"keys": 5, "items": 5}],
+    ids=str,
+)
+def test_what_hangs_on_the_weights_is_dropped(attributes: dict[str, object]) -> None:
+    """PyTorch's own tables of weights carry notes, which its loading obeys."""
+    checkpoint = checkpoints.decode(strangers.hang_on_weights(**attributes))
+    assert type(checkpoint.weights) is dict
+    checkpoint.build_generator()
+
+
 def test_facts_that_share_a_tuple_are_read(tmp_path: Path) -> None:
     """A reader refuses a tuple that is met twice, so none is written."""
     betas = (0.0, 0.99)
