@@ -68,6 +68,7 @@ def check(source: Path, target: Path, options: Options, report: Report) -> None:
     checkpoint, sha256, generator = _load(source, report)
     content = _read_bounded(target)
     candidate = _make_candidate(content, checkpoint, sha256, generator, options)
+    check_sampler(candidate)  # first of all, since ONNX's own reading may take hours, or all memory
     report(check_differences(candidate, run_checks(candidate, report)))
 
 

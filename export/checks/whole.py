@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnx
 
-from export.checks.candidate import Candidate, Finding
+from export.checks.candidate import Candidate, Finding, first_line
 from export.convert import build_graph, exporting_versions
 from export.errors import RebuildError, SamplerRefusedError
 from mnist_sample import contract
@@ -47,6 +47,6 @@ def check_sampler(candidate: Candidate) -> Finding:
     try:
         accepted = parse_model(candidate.content, Path("candidate"))
     except ModelFileError as error:
-        raise SamplerRefusedError(f"mnist_sample refuses the file: {error}") from error
+        raise SamplerRefusedError(f"mnist_sample refuses the file: {first_line(error)}") from error
     cost = f"{accepted.cost.multiplies:,} multiplications per sample"
     return Finding("sampler", f"mnist_sample accepts the file: digest right, {cost}")

@@ -167,7 +167,7 @@ FILE_DEFECTS: dict[str, type[errors.ExportError]] = {
     'verification {"onnx-float64": 0.0': errors.MetadataError,
     "a note": errors.RebuildError,
     "gemm_3.1: all off by half of BatchNorm's epsilon": errors.InexactConstantsError,
-    "no evaluation": errors.MetadataError,
+    "no evaluation": errors.SamplerRefusedError,
     "verification {}": errors.MetadataError,
     'training {"data": "mnist"}': errors.MetadataError,
     "gemm_1.1: one weight off by 1 %": errors.ValueMismatchError,
