@@ -10,6 +10,7 @@ from onnx import TensorProto, numpy_helper
 from export.checks.candidate import Candidate, Finding, first_line
 from export.errors import (
     BakedBatchError,
+    BatchMateError,
     BatchStatisticsError,
     ContractError,
     ExternalDataError,
@@ -143,8 +144,13 @@ def check_batch_axis(candidate: Candidate) -> Finding:
     The shapes of all values are worked out for two batch sizes: each value that depends on an input must
     begin with that size. No batch size may appear in a file by chance, so a fixed one cannot pass both.
 
+    It also keeps the rows of a batch apart. Of the operators that a file may hold, those that look across
+    rows move the batch from the front or make pairs of samples, which `mnist_sample` refuses; all but Gather,
+    which picks rows by an input and has as many afterwards.
+
     Raises:
         BakedBatchError: names the value.
+        BatchMateError: names the node.
     """
     graph = candidate.model.graph
     for value in (*graph.input, *graph.output):
@@ -152,12 +158,18 @@ def check_batch_axis(candidate: Candidate) -> Finding:
         if not dimensions or dimensions[0] != contract.BATCH_AXIS or contract.BATCH_AXIS in dimensions[1:]:
             raise BakedBatchError(f"the first axis of {value.name} is {dimensions[:1]}, not symbolic `batch`")
     dependent = _dependent_values(graph)
+    made = [name for node in graph.node for name in node.output if name in dependent]
     for batch in TRIAL_BATCHES:
-        for name, dimensions in _infer_with_batch(candidate.model, batch).items():
-            if name in dependent and (not dimensions or dimensions[0] != batch):
+        shapes = _infer_with_batch(candidate.model, batch)
+        for name in made:
+            dimensions = shapes.get(name, [])
+            if not dimensions or dimensions[0] != batch:
                 raise BakedBatchError(
                     f"{name} has the shape {dimensions} at batch {batch}: a size is baked in"
                 )
+    for node in graph.node:
+        if node.op_type == "Gather" and node.input[0] in dependent and not _picks_within_rows(node):
+            raise BatchMateError(f"node {node.name} may take a row of the batch for another")
     return Finding("batch axis", f"symbolic on all inputs and outputs, {len(dependent)} values follow it")
 
 
@@ -168,6 +180,10 @@ def _dependent_values(graph: onnx.GraphProto) -> set[str]:
         if dependent.intersection(node.input):
             dependent.update(node.output)
     return dependent
+
+
+def _picks_within_rows(gather: onnx.NodeProto) -> bool:
+    return any(attribute.name == "axis" and attribute.i > 0 for attribute in gather.attribute)
 
 
 def _infer_with_batch(model: onnx.ModelProto, batch: int) -> dict[str, list[int | str]]:

@@ -10,10 +10,12 @@ import pytest
 
 import export.run
 from export import errors
+from export.checks.structure import check_batch_axis, check_graph
+from export.checks.whole import check_sampler
 from mnist_sample import contract
 from tests.export.exported import OPTIONS, Exported
 from tests.export.mutants import Mutant, apply_to_file
-from tests.export.mutants.edits import Edit, make_node, write_constant
+from tests.export.mutants.edits import Edit, make_node, replace_uses, write_constant
 
 
 def change(exported: Exported, edit: Edit) -> bytes:
@@ -31,6 +33,64 @@ def refuse(exported: Exported, content: bytes, folder: Path, error: type[errors.
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 300
     return str(caught.value)
+
+
+def share_rows_by_label(model: onnx.ModelProto) -> None:
+    """Give each row the latent of the row that its label counts."""
+    model.graph.node.insert(0, make_node("Gather", "latent", "label", output="picked"))
+    replace_uses(model, "latent", "picked", after=0)
+
+
+def compare_rows(model: onnx.ModelProto) -> None:
+    """Compute the product of each row with each other."""
+    model.graph.node.append(make_node("Gemm", "latent", "latent", output="pairs", transB=1))
+
+
+def add_labels(model: onnx.ModelProto) -> None:
+    """Add each row's label to each other's."""
+    write_constant(model, "last", np.array([1]))
+    model.graph.node.append(make_node("Unsqueeze", "label", "last", output="column"))
+    model.graph.node.append(make_node("Add", "column", "label", output="pairs"))
+
+
+def move_batch(model: onnx.ModelProto) -> None:
+    model.graph.node.append(make_node("Transpose", "latent", output="turned"))
+
+
+def fold_batch(model: onnx.ModelProto) -> None:
+    write_constant(model, "one row", np.array([1, -1]))
+    model.graph.node.append(make_node("Reshape", "latent", "one row", output="flat"))
+
+
+def join_batch(model: onnx.ModelProto) -> None:
+    model.graph.node.append(make_node("Concat", "latent", "latent", output="twice", axis=0))
+
+
+@pytest.mark.parametrize(
+    ("edit", "error"),
+    [
+        (share_rows_by_label, errors.BatchMateError),
+        (compare_rows, errors.SamplerRefusedError),
+        (add_labels, errors.SamplerRefusedError),
+        (move_batch, errors.BakedBatchError),
+        (fold_batch, errors.BakedBatchError),
+        (join_batch, errors.BakedBatchError),
+    ],
+)
+def test_no_operator_can_mix_rows(edit: Edit, error: type[errors.ExportError], digits: Exported) -> None:
+    """Of all that a file may hold, what can look across rows; no value of these shows in a picture."""
+    candidate = digits.with_content(change(digits, edit))
+    check_graph(candidate)
+    with pytest.raises(error):
+        (check_sampler if error is errors.SamplerRefusedError else check_batch_axis)(candidate)
+
+
+def test_columns_may_be_picked(digits: Exported) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        write_constant(model, "columns", np.array([3, 1]))
+        model.graph.node.append(make_node("Gather", "latent", "columns", output="few", axis=1))
+
+    check_batch_axis(digits.with_content(change(digits, edit)))
 
 
 def call_twice(model: onnx.ModelProto) -> None:
