@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 
 from export.checks.candidate import Candidate, Finding
-from export.convert import describe
+from export.convert import describe, encode_json, exporting_versions
 from export.errors import MetadataError
 from mnist_sample import contract
 
@@ -16,6 +17,8 @@ FREE_KEYS = (contract.KEY_VERSIONS, contract.KEY_VERIFICATION, contract.KEY_FILE
 SAME_SIZE = 10.0
 NEGLIGIBLE = 1e-6
 """A difference this small, 1/7,800 of a grey level, may be zero elsewhere."""
+VERSION = re.compile(r"[0-9][0-9A-Za-z.+!_-]{0,63}")
+"""What the version of a package looks like; the report prints it, and a stranger may have written it."""
 
 
 def check_metadata(candidate: Candidate) -> Finding:
@@ -35,12 +38,12 @@ def check_metadata(candidate: Candidate) -> Finding:
         if key not in FREE_KEYS and found[key] != value:
             raise MetadataError(f"metadata {key} is {found[key][:80]!r}; the checkpoint says {value[:80]!r}")
     versions = _decode_object(contract.KEY_VERSIONS, found[contract.KEY_VERSIONS])
-    if not versions or not all(isinstance(value, str) for value in versions.values()):
+    if versions.keys() != exporting_versions().keys() or not all(map(_is_version, versions.values())):
         raise MetadataError("metadata versions does not name the packages that exported the file")
     differences = _decode_object(contract.KEY_VERIFICATION, found[contract.KEY_VERIFICATION])
     if not candidate.draft and not differences:
         raise MetadataError("metadata verification names no measured difference")
-    if not all(type(value) in (float, int) and math.isfinite(value) for value in differences.values()):  # type: ignore[arg-type]
+    if not all(type(value) is float and 0 <= value < math.inf for value in differences.values()):
         raise MetadataError("metadata verification holds something else than numbers")
     return Finding("metadata", f"{len(found)} entries, true to the checkpoint")
 
@@ -65,11 +68,18 @@ def check_differences(candidate: Candidate, measured: Mapping[str, float]) -> Fi
     return Finding("recorded differences", f"all {len(said)} of the size that is measured here")
 
 
+def _is_version(value: object) -> bool:
+    return isinstance(value, str) and VERSION.fullmatch(value) is not None
+
+
 def _decode_object(key: str, text: str) -> dict[str, object]:
     try:
         value = json.loads(text)
-    except ValueError as error:
-        raise MetadataError(f"metadata {key} is not JSON") from error
+        written = encode_json(value)
+    except (ValueError, RecursionError) as error:
+        raise MetadataError(f"metadata {key} is not JSON that export writes") from error
     if not isinstance(value, dict):
         raise MetadataError(f"metadata {key} is not a JSON object")
+    if written != text:  # a name may stand there twice, and readers disagree on which one counts
+        raise MetadataError(f"metadata {key} is not written as export writes it")
     return value

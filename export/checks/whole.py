@@ -18,7 +18,8 @@ from mnist_sample.modelfile import parse_model
 def check_rebuild(candidate: Candidate) -> Finding:
     """Building the file again from the checkpoint gives the same bytes, but for the metadata.
 
-    No tolerance hides anything here: a weight that differs in its last bit shows.
+    No tolerance hides anything here: a weight that differs in its last bit shows. It takes the versions
+    that made the file, and the file itself says which these are: with others, only the values speak for it.
 
     Raises:
         RebuildError: says whether the graph differs, or what surrounds it.
@@ -27,7 +28,8 @@ def check_rebuild(candidate: Candidate) -> Finding:
     made_by = json.loads(metadata[contract.KEY_VERSIONS])
     for name, here in exporting_versions().items():
         if made_by.get(name) != here:
-            return Finding("rebuild", f"not compared: made by {name} {made_by.get(name)}, here is {here}")
+            text = f"NOT COMPARED, only values were: the file says {name} {made_by.get(name)}, here is {here}"
+            return Finding("rebuild", text)
     rebuilt = build_graph(candidate.checkpoint, candidate.generator, candidate.model.opset_import[0].version)
     bare = onnx.ModelProto()
     bare.CopyFrom(candidate.model)

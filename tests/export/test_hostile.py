@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,16 @@ import pytest
 
 import export.run
 from export import errors
+from export.checks.metadata import check_metadata
 from export.checks.structure import check_batch_axis, check_graph
-from export.checks.whole import check_sampler
+from export.checks.whole import check_rebuild, check_sampler
 from mnist_sample import contract
 from tests.export.exported import OPTIONS, Exported
-from tests.export.mutants import Mutant, apply_to_file
+from tests.export.mutants import Mutant, apply_to_file, envelope
 from tests.export.mutants.edits import Edit, make_node, replace_uses, write_constant
+
+VERSIONS, VERIFICATION = contract.KEY_VERSIONS, contract.KEY_VERIFICATION
+MADE_BY = {"mnist-sample": "0.1.0", "onnx": "1.23.2", "onnxscript": "0.7.2", "torch": "2.14.1+cpu"}
 
 
 def change(exported: Exported, edit: Edit) -> bytes:
@@ -33,6 +38,47 @@ def refuse(exported: Exported, content: bytes, folder: Path, error: type[errors.
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 300
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (VERSIONS, json.dumps({"a": "b"})),
+        (VERSIONS, json.dumps(MADE_BY | {"more": "1"})),
+        (VERSIONS, json.dumps(MADE_BY | {"torch": "newest"})),
+        (VERSIONS, json.dumps(MADE_BY | {"torch": "2.14\nall is well"})),
+        (VERSIONS, json.dumps(MADE_BY | {"torch": "2.14\x1b[2J"})),
+        (VERSIONS, json.dumps(MADE_BY | {"torch": "2\ud800"})),
+        (VERSIONS, json.dumps(MADE_BY)[:-1] + ', "torch": "2"}'),
+        (VERIFICATION, "[" * 100_000),
+        (VERIFICATION, json.dumps({"onnx-float64": 10**400})),
+        (VERIFICATION, json.dumps({"onnx-float64": -1e-9})),
+        (VERIFICATION, '{"row-alone": 0.5, "row-alone": 0.0}'),
+    ],
+    ids=[
+        "no package",
+        "a package more",
+        "no version",
+        "two lines",
+        "an escape",
+        "half a character",
+        "a package twice",
+        "a deep list",
+        "beyond a float",
+        "below zero",
+        "a difference twice",
+    ],
+)
+def test_metadata_that_no_export_writes(key: str, value: str, digits: Exported) -> None:
+    candidate = digits.with_content(change(digits, envelope.set_entry(key, value)))
+    with pytest.raises(errors.MetadataError, match=f"^metadata {key} "):
+        check_metadata(candidate)
+
+
+def test_the_metadata_of_other_versions_is_accepted(digits: Exported) -> None:
+    content = change(digits, envelope.set_entry(VERSIONS, json.dumps(MADE_BY | {"torch": "2.99.0"})))
+    check_metadata(digits.with_content(content))
+    assert check_rebuild(digits.with_content(content)).text.startswith("NOT COMPARED")
 
 
 def share_rows_by_label(model: onnx.ModelProto) -> None:
