@@ -157,6 +157,9 @@ def run_session(session: ort.InferenceSession, inputs: Arrays) -> tuple[Array, A
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of a library's message, cut to a length that people read."""
+    """Return the first line of a library's message, cut to a length that people read.
+
+    It may quote a file, so nothing in it can steer a terminal.
+    """
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:200]
+    return "".join(letter if letter.isprintable() else "?" for letter in text.splitlines()[0][:200])

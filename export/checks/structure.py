@@ -28,6 +28,8 @@ SLACK_BYTES = 16 * 1024
 """What a file may hold beside its weights and its metadata: names, nodes and shapes."""
 TRIAL_BATCHES = (5, 11)
 """Batch sizes that are no other dimension's divisor by accident."""
+MAX_NAME = 100
+"""Characters: messages tell names, which a stranger may have chosen."""
 RANDOM_OR_REDUCING = ("Random", "Reduce")
 BATCH_STATISTICS = frozenset(
     {"Bernoulli", "CumSum", "Dropout", "MeanVarianceNormalization", "Multinomial", "GlobalAveragePool"}
@@ -64,9 +66,10 @@ def check_graph(candidate: Candidate) -> Finding:
 
     Raises:
         ExternalDataError: see `check_external_data`.
-        InvalidGraphError: with the first line of what ONNX says.
+        InvalidGraphError: with the first line of what ONNX says; or a name is not short printable text.
     """
     _refuse_external_data(candidate.model.graph)  # onnx.checker would open the files that it names
+    _refuse_strange_names(candidate.model.graph)
     try:
         onnx.checker.check_model(candidate.model, full_check=True)
         onnx.shape_inference.infer_shapes(candidate.model, check_type=True, strict_mode=True, data_prop=True)
@@ -74,6 +77,13 @@ def check_graph(candidate: Candidate) -> Finding:
         raise InvalidGraphError(f"the graph is not valid ONNX: {first_line(error)}") from error
     nodes, weights = candidate.model.graph.node, candidate.model.graph.initializer
     return Finding("onnx.checker", f"valid in full, {len(nodes)} nodes, {len(weights)} constants")
+
+
+def _refuse_strange_names(graph: onnx.GraphProto) -> None:
+    names = [name for node in graph.node for name in (node.name, *node.output)]
+    names += [tensor.name for tensor in graph.initializer]
+    if not all(len(name) <= MAX_NAME and name.isprintable() for name in names):
+        raise InvalidGraphError("a name in the graph is not short printable text")
 
 
 def check_versions(candidate: Candidate) -> Finding:

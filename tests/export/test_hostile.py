@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +170,19 @@ def test_empty_nodes_are_counted_before_onnx_reads_them(digits: Exported, tmp_pa
     """In two bytes each, of which 64 MiB hold so many that ONNX takes minutes."""
     content = change(digits, lambda model: model.graph.node.extend([onnx.NodeProto()] * 200_000))
     assert "fields" in refuse(digits, content, tmp_path, errors.SamplerRefusedError)
+
+
+def rename(name: str) -> Callable[[onnx.ModelProto], None]:
+    """Return an edit that gives the node `relu_2`, and what it makes, another name."""
+
+    def edit(model: onnx.ModelProto) -> None:
+        node = next(node for node in model.graph.node if node.name == "relu_2")
+        replace_uses(model, node.output[0], name)
+        node.name = node.output[0] = name
+
+    return edit
+
+
+@pytest.mark.parametrize("name", ["relu\ngen.onnx holds", "relu\x1b[2J", "r" * 1000])
+def test_names_that_would_steer_a_terminal(name: str, digits: Exported, tmp_path: Path) -> None:
+    refuse(digits, change(digits, rename(name)), tmp_path, errors.InvalidGraphError)
