@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,12 +118,29 @@ def run_checks(
 
 def _check_target(source: Path, target: Path) -> None:
     """Refuse what could not be written, before a minute's work is done for it."""
-    if target.resolve() == source.resolve():
-        raise UsageError(f"{target} is the checkpoint itself; name another file to write")
-    if target.is_dir():
+    try:
+        found = target.stat()
+    except FileNotFoundError:
+        if not target.parent.is_dir():
+            raise OutputError(
+                f"cannot write {target}: the folder {target.parent} does not exist; make it first"
+            ) from None
+        return
+    except OSError as error:
+        raise OutputError(f"cannot write {target}: {error.strerror}; name another file") from error
+    if stat.S_ISDIR(found.st_mode):
         raise OutputError(f"cannot write {target}: it is a folder; name a file in it")
-    if not target.parent.is_dir():
-        raise OutputError(f"cannot write {target}: the folder {target.parent} does not exist; make it first")
+    if not stat.S_ISREG(found.st_mode):
+        raise OutputError(f"cannot write {target}: it is a device or a pipe, which the file would replace")
+    if _is_same_file(source, target):
+        raise UsageError(f"{target} is the checkpoint itself; name another file to write")
+
+
+def _is_same_file(source: Path, target: Path) -> bool:
+    try:
+        return target.samefile(source)
+    except OSError:  # reading the source will tell what is wrong with it
+        return False
 
 
 def _read_bounded(path: Path) -> bytes:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +18,7 @@ import torch
 
 from export.checks.candidate import run_session
 from export.checks.structure import MAX_OPSET, SLACK_BYTES
-from export.errors import ExportError, MetadataError, ValueMismatchError
+from export.errors import CheckpointRefusedError, ExportError, MetadataError, ValueMismatchError
 from export.run import check, export
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError, OutputError, ProviderError, UsageError
@@ -215,9 +217,15 @@ def test_cuda_means_cuda(digits: Exported, target: Path) -> None:
 
 def test_a_target_that_cannot_be_written_is_named_before_the_work(digits: Exported, tmp_path: Path) -> None:
     seen: list[object] = []
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
     refused: dict[Path, type[MnistSampleError]] = {
         tmp_path: OutputError,
         tmp_path / "missing" / "gen.onnx": OutputError,
+        digits.source / "gen.onnx": OutputError,
+        loop: OutputError,
+        loop / "gen.onnx": OutputError,
+        tmp_path / ("a" * 300): OutputError,
         digits.source: UsageError,
     }
     for path, kind in refused.items():
@@ -225,3 +233,42 @@ def test_a_target_that_cannot_be_written_is_named_before_the_work(digits: Export
             export(digits.source, path, OPTIONS, seen.append)
     assert not seen
     assert digits.source.stat().st_size > 0
+
+
+def test_a_folder_that_may_not_be_searched_is_named(
+    monkeypatch: pytest.MonkeyPatch, digits: Exported, target: Path
+) -> None:
+    def refuse(_path: Path, **_options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as root_may_search_all:
+        root_may_search_all.setattr(Path, "stat", refuse)
+        with pytest.raises(OutputError, match=f"{target}: Permission denied"):
+            export(digits.source, target, OPTIONS, ignore)
+
+
+def test_a_pipe_is_not_replaced(digits: Exported, tmp_path: Path) -> None:
+    pipe, link = tmp_path / "pipe", tmp_path / "link"
+    os.mkfifo(pipe)
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(OutputError, match="a device or a pipe"):
+            export(digits.source, path, OPTIONS, ignore)
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+
+
+def test_another_path_to_the_checkpoint_is_the_checkpoint(digits: Exported, tmp_path: Path) -> None:
+    link = tmp_path / "gen.onnx"
+    link.symlink_to(digits.source)
+    with pytest.raises(UsageError, match="the checkpoint itself"):
+        export(digits.source, link, OPTIONS, ignore)
+
+
+@pytest.mark.parametrize("kind", ["loop", "long"])
+def test_a_source_that_cannot_be_opened_is_named(kind: str, tmp_path: Path) -> None:
+    source = tmp_path / ("a" * 300 if kind == "long" else "loop")
+    if kind == "loop":
+        source.symlink_to(source)
+    with pytest.raises(CheckpointRefusedError, match="cannot read checkpoint"):
+        export(source, tmp_path / "gen.onnx", OPTIONS, ignore)
