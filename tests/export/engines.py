@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from export.__main__ import DEFAULT_ATOL
 from export.checks.candidate import Array, Arrays, Candidate
 from export.checks.greyscale import round_to_grey
+from export.command import DEFAULT_ATOL
 from models import checkpoint as checkpoints
 from tests.export.exported import Exported
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import onnx
 
-from export.__main__ import DEFAULT_ATOL
 from export.checks import Candidate, Finding
+from export.command import DEFAULT_ATOL
 from export.run import Options, export
 from mnist_sample import contract
 from models import checkpoint as checkpoints

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from export.__main__ import run_command
+from export.command import run_command
 from mnist_sample.modelfile import read_model
 from tests.export.exported import Exported
 from tests.models import strangers
 
+ROOT = Path(__file__).parents[2]
 DANGERS = (
     "code",
     "cut in half",
@@ -134,3 +139,30 @@ def test_wrong_usage_exits_2(
     assert run(monkeypatch, *arguments, *positional) == 2
     assert "Traceback" not in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+INTERRUPTED_IMPORTS = {
+    "as it is": "signal.raise_signal(signal.SIGINT)",
+    "turned into another error": """
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt as error:
+    raise RuntimeError("Error calling __set_name__") from error
+""",
+}
+
+
+@pytest.mark.parametrize("how", INTERRUPTED_IMPORTS)
+def test_ctrl_c_while_torch_is_imported_ends_it_in_one_line(how: str, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text(f"import signal\n{INTERRUPTED_IMPORTS[how]}")
+    ended = subprocess.run(
+        [sys.executable, "-m", "export", "gen.pt", tmp_path / "gen.onnx"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode in (130, -signal.SIGINT)  # Python itself may choose the second; shells show 130
+    assert ended.stderr == "error: interrupted; nothing half-written is left\n"
+    assert ended.stdout == ""
