@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import io
 import logging
 import math
 import sys
@@ -16,6 +17,7 @@ from export.checks.structure import MAX_OPSET, MIN_OPSET
 from export.run import Options, check, export
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError
+from mnist_sample.files import abandon_stdout
 
 DEFAULT_ATOL = 5e-5
 MAX_ATOL = 1e-3
@@ -52,7 +54,7 @@ def main(
         check(gen_pt, gen_onnx, options, _print_finding)
     else:
         export(gen_pt, gen_onnx, options, _print_finding)
-    print(f"{gen_onnx} {'holds' if only_check else 'written'}")
+    print(f"{gen_onnx} {'holds' if only_check else 'written'}", flush=True)
 
 
 def _print_finding(finding: Finding) -> None:
@@ -62,8 +64,14 @@ def _print_finding(finding: Finding) -> None:
 def run_command() -> None:
     """Run the command; a failure that a user can cause becomes one or two lines on stderr."""
     logging.disable(logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text that stdout can show
     try:
         app(prog_name="python -m export")
     except MnistSampleError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # on stdout; those on files have been told apart
+        abandon_stdout()
+        print(f"error: cannot write stdout: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)

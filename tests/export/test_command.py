@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 
+import export.command
 from export.command import run_command
 from mnist_sample.modelfile import read_model
 from tests.export.exported import Exported
@@ -139,6 +141,30 @@ def test_wrong_usage_exits_2(
     assert run(monkeypatch, *arguments, *positional) == 2
     assert "Traceback" not in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_a_path_that_stdout_cannot_show_is_spelt(
+    encoding: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
+    monkeypatch.setattr(export.command, "export", lambda *_: None)
+    assert run(monkeypatch, "gen.pt", "\u00f6-\udcff.onnx") == 0
+    spelt = {"ascii": rb"\xf6-\udcff", "utf-8": b"\xc3\xb6-\\udcff"}[encoding]
+    assert written.getvalue() == spelt + b".onnx written\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", [["gen.pt", "gen.onnx"], ["--help"]], ids=" ".join)
+def test_a_stdout_that_takes_no_more_is_told(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        monkeypatch.setattr(export.command, "export", lambda *_: None)
+        assert run(monkeypatch, *arguments) == 1
+    assert capsys.readouterr().err == "error: cannot write stdout: No space left on device\n"
 
 
 INTERRUPTED_IMPORTS = {
