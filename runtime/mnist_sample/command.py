@@ -18,7 +18,7 @@ from mnist_sample.errors import MnistSampleError, OutputError, UsageError
 from mnist_sample.files import abandon_stdout, atomic_file, write_back_early
 from mnist_sample.job import Format, Job, Request
 from mnist_sample.labels import LabelSource, no_labels, random_labels, repeated_labels
-from mnist_sample.process import unwind_when_asked_to_end
+from mnist_sample.process import unwinding
 from mnist_sample.randomness import check_range
 from mnist_sample.sampler import MAX_TRUNCATION, Sampler, Samples
 
@@ -319,6 +319,17 @@ def _summarise(request: Request, job: Job) -> str:
     return f"{target}: seed {job.seed}, sample {job.start}{last}, drawn on {where}"
 
 
+def _draw_and_write(request: Request, form: Format, job: Job) -> None:
+    source, pictures = _choose_source(form, job)
+    with contextlib.closing(source) as drawn:  # ends the threads at once when writing fails
+        batches: Iterable[Samples] = drawn
+        if not request.quiet and sys.stderr.isatty():
+            from mnist_sample.progress import track
+
+            batches = track(drawn, pictures, sys.stderr)
+        _write(request, form, job, batches)
+
+
 def run(request: Request) -> None:
     """Carry out a request.
 
@@ -332,16 +343,8 @@ def run(request: Request) -> None:
     job = plan_job(request, sampler)
     check_range(job.seed, job.start, job.n)
     show = request.show if request.show is not None else form == "png" and sys.stdout.isatty()
-    unwind_when_asked_to_end()
-    source, pictures = _choose_source(form, job)
-    with contextlib.closing(source) as drawn:  # ends the threads at once when writing fails
-        batches: Iterable[Samples] = drawn
-        if not request.quiet and sys.stderr.isatty():
-            from mnist_sample.progress import track
-
-            batches = track(drawn, pictures, sys.stderr)
-        with _explain_shortage():
-            _write(request, form, job, batches)
+    with unwinding(), _explain_shortage():
+        _draw_and_write(request, form, job)
     if show:
         _show(job, sys.stderr if request.out == "-" else sys.stdout)
     if not request.quiet:

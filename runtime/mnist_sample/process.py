@@ -7,7 +7,8 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Final, NoReturn
 
 INTERRUPTED: Final = "interrupted; nothing half-written is left"
@@ -15,6 +16,8 @@ INTERRUPTED_CODE: Final = 130
 """What shells give for a process that Ctrl-C ended."""
 _ENDING: Final = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
 """Signals that ask a process to end; Windows has no SIGHUP."""
+_PATIENCE_SECONDS: Final = 5.0
+"""How long signals after the first do not disturb the removal of temporary files."""
 
 
 def begin() -> None:
@@ -37,17 +40,32 @@ def _leave_at_once(number: int, _: object) -> None:
     os._exit(128 + number)
 
 
-def unwind_when_asked_to_end() -> None:
-    """From now on let a signal come as an exception, so that temporary files are removed."""
+def _exchange(old: Callable[[int, object], None], new: Callable[[int, object], None]) -> None:
+    """Let `new` hear the signals that `old` does: none where the command has no process of its own."""
     for number in _ENDING:
-        if signal.getsignal(number) is _leave_at_once:
-            signal.signal(number, _unwind)
+        if signal.getsignal(number) is old:
+            signal.signal(number, new)
+
+
+@contextlib.contextmanager
+def unwinding() -> Iterator[None]:
+    """In the block let a signal come as an exception, so that temporary files are removed."""
+    _exchange(_leave_at_once, _unwind)
+    try:
+        yield
+    finally:
+        _exchange(_unwind, _leave_at_once)
 
 
 def _unwind(number: int, _: object) -> None:
-    for other in _ENDING:
-        if signal.getsignal(other) is _unwind:
-            signal.signal(other, signal.SIG_IGN)  # a second one would interrupt the removal
+    begun = time.monotonic()
+
+    def be_patient(number: int, _: object) -> None:
+        # A second signal would interrupt the removal; but that may be stuck, on a pipe that nobody reads.
+        if time.monotonic() - begun >= _PATIENCE_SECONDS:
+            os._exit(128 + number)
+
+    _exchange(_unwind, be_patient)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)
@@ -55,15 +73,27 @@ def _unwind(number: int, _: object) -> None:
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """Let signals wait until the block ends; threads and processes that begin in it never get any."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    """Let signals wait until the block ends; processes that begin in it never get any.
+
+    The mask is for those processes. It does not keep signals from this one: another thread takes them, and
+    Python runs their handlers in this thread all the same.
+    """
+    waiting: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        waiting.append(number)
+
+    masks = hasattr(signal, "pthread_sigmask")  # Windows has none
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING) if masks else set()
+    _exchange(_unwind, note)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _exchange(note, _unwind)
+        if waiting:
+            signal.raise_signal(waiting[0])
 
 
 def _replace_closed_streams() -> None:

@@ -1,10 +1,10 @@
 """Runs the command with an accident in its third batch; run as a process of its own.
 
 `python -m tests.runtime.saboteur ACCIDENT ARGUMENTS...`: `kill`, `term` and `hangup` send this process the
-signal, and `term twice` sends it again while a folder is removed. `ACCIDENT` may also be `full`, which lets
-no file grow beyond a kilobyte or so. With `WORKERS=1` in the environment, folders are written by worker
-processes; their ids are printed before the accident, `term at start` sends SIGTERM while they start, and
-`kill a worker` kills one.
+signal, `term twice` sends it again while a folder is removed, and `interrupt at end` sends SIGINT once all is
+written. `ACCIDENT` may also be `full`, which lets no file grow beyond a kilobyte or so. With `WORKERS=1` in
+the environment, folders are written by worker processes; their ids are printed before the accident, `term at
+start` sends SIGTERM while they start, and `kill a worker` kills one.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import resource
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import process
 from typing import Any
 from unittest import mock
 
 from mnist_sample import __main__, session
+from mnist_sample import process as command_process
 
 SIGNALS = {
     "kill": signal.SIGKILL,
@@ -32,14 +34,15 @@ FULL_BYTES = 1500
 CLEAN_BATCHES = 2
 
 
-def terminated_before(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `call` with a SIGTERM to this process before it."""
+def signalled_before(call: Callable[..., Any], number: signal.Signals = signal.SIGTERM) -> Callable[..., Any]:
+    """Return `call` with a signal to this process before it."""
 
-    def terminated(*passed: Any, **named: Any) -> Any:
-        os.kill(os.getpid(), signal.SIGTERM)
+    def signalled(*passed: Any, **named: Any) -> Any:
+        os.kill(os.getpid(), number)
+        time.sleep(0.05)  # for another thread to take it, where this one has masked it
         return call(*passed, **named)
 
-    return terminated
+    return signalled
 
 
 def main(accident: str, arguments: list[str]) -> None:
@@ -50,10 +53,13 @@ def main(accident: str, arguments: list[str]) -> None:
     if accident == "full":
         resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
     if accident == "term twice":
-        mock.patch("shutil.rmtree", terminated_before(shutil.rmtree)).start()
+        mock.patch("shutil.rmtree", signalled_before(shutil.rmtree)).start()
+    if accident == "interrupt at end":
+        ending = signalled_before(command_process.end, signal.SIGINT)
+        mock.patch("mnist_sample.process.end", ending).start()
     if accident == "term at start":
         manager = process._ExecutorManagerThread
-        mock.patch.object(manager, "start", terminated_before(manager.start)).start()
+        mock.patch.object(manager, "start", signalled_before(manager.start)).start()
     run_graph, runs = session.run_graph, 0
 
     def run(*passed: Any) -> Any:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import resource
 import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +23,7 @@ import pytest
 
 from mnist_sample.cli import run_arguments
 from mnist_sample.errors import ProviderError
+from mnist_sample.sampler import Sampler
 from mnist_sample.session import run_graph
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +59,7 @@ def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 def sabotage(accident: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tests.runtime.saboteur", accident, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'runtime'}", **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -91,12 +98,66 @@ def test_terminated_again_while_cleaning_up(target: list[str], conditional: Path
     check_untouched(tmp_path)
 
 
-def test_terminated_while_workers_start(conditional: Path, tmp_path: Path) -> None:
-    arguments = ["--model", conditional, *SMALL, "--n", "100", "--out", f"{tmp_path}/folder/"]
-    done = sabotage("term at start", *arguments, WORKERS="1")
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_terminated_while_workers_start(conditional: Path, tmp_path: Path, threads: str) -> None:
+    arguments = ["--model", conditional, *SMALL, "--threads", threads, "--n", "1000"]
+    done = sabotage("term at start", *arguments, "--out", f"{tmp_path}/folder/", WORKERS="1")
     assert done.returncode == 128 + signal.SIGTERM
     assert done.stderr == ""
     assert not list(tmp_path.iterdir())
+
+
+def test_interrupted_once_all_is_written(conditional: Path, tmp_path: Path) -> None:
+    done = sabotage("interrupt at end", "--quiet", "--model", conditional, "--out", f"{tmp_path}/a.npy")
+    assert done.returncode == 128 + signal.SIGINT
+    assert done.stderr == "mnist-sample: interrupted; nothing half-written is left\n"
+    assert np.load(tmp_path / "a.npy").shape == (5, 28, 28)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(WAIT_SECONDS * 100):
+        if holds():
+            return
+        time.sleep(0.01)
+    pytest.fail("waited in vain")
+
+
+IMPATIENT = """
+import sys
+from mnist_sample import __main__, process
+process._PATIENCE_SECONDS = 0
+sys.argv = ["mnist-sample", "--model", {model!r}, "--n", "2000", "--format", "npz", "--out", "-"]
+__main__.main()
+"""
+
+
+def test_interrupted_again_while_stuck(conditional: Path) -> None:
+    """On a pipe that nobody reads, the end of the archive cannot be written either."""
+    read, write = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-c", IMPATIENT.format(model=str(conditional))], stdout=write
+    ) as stuck:
+        os.close(write)
+        wait_until(lambda: struct.unpack("i", fcntl.ioctl(read, termios.FIONREAD, bytes(4)))[0] >= 60_000)
+        for _ in range(WAIT_SECONDS * 10):
+            stuck.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                stuck.wait(0.1)
+                break
+        stuck.kill()
+        os.close(read)
+    assert stuck.returncode == 128 + signal.SIGINT
+
+
+def test_who_imports_the_package_keeps_the_signals(conditional: Path, tmp_path: Path) -> None:
+    def heard() -> list[Any]:
+        return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+
+    before = heard()
+    Sampler(conditional, provider="cpu").sample(100)
+    arguments = ["--model", str(conditional), "--provider", "cpu", "--quiet"]
+    assert run_arguments([*arguments, "--out", f"{tmp_path}/folder/"]) == 0
+    assert heard() == before
 
 
 EARLY = """
