@@ -22,8 +22,8 @@ from mnist_sample.sheet import enlarge
 _PROCESSES_FROM: Final = 4000
 """Fewer pictures are written before worker processes have started."""
 _CHUNKS_AHEAD: Final = 4
-_CHUNK_PIXELS: Final = 2**24
-"""Held in each chunk at most, however large the pictures."""
+_CHUNK_PIXELS: Final = 2**22
+"""Held in each chunk at most, but for one picture that is larger."""
 
 
 def name_file(job: Job, index: int, label: int) -> str:
@@ -110,7 +110,8 @@ def _write_chunks(chunks: Iterable[Chunk], n: int) -> None:
         for chunk in chunks:
             with signals_held():  # the first few start threads and processes
                 ahead.append(pool.submit(write_chunk, chunk))
-            if len(ahead) >= count_cpus() * _CHUNKS_AHEAD:
+            chunks_ahead = _CHUNKS_AHEAD if len(chunk[2]) <= _CHUNK_PIXELS else 1
+            if len(ahead) >= count_cpus() * chunks_ahead:
                 ahead.popleft().result()
         for future in ahead:
             future.result()

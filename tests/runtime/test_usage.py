@@ -60,6 +60,7 @@ FAILURES = [
     (["--n", str(10**13), "--out", "a.npz"], "8 PB as npz, but . has"),
     (["--n", str(10**13), "--out", "a.npy"], "take 7.84 PB"),
     (["--n", str(10**13), "--out", "folder/"], "take 41 PB"),
+    (["--n", str(10**9), "--out", "folder/", "--scale", "100"], "take 36.9 TB"),
     (["--n", str(2**32 - 1), "--out", "i", "--format", "idx"], "ask for fewer"),
 ]
 
