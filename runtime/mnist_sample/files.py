@@ -61,6 +61,24 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Make a folder, with its parents, for the block; one that raises removes those that were missing.
+
+    Raises:
+        OSError: one of them cannot be made.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for path in missing:
+            with contextlib.suppress(OSError):  # it was not made, or somebody else put something there
+                path.rmdir()
+        raise
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` to `path` through `atomic_file`."""
     with atomic_file(path) as file:

@@ -12,7 +12,7 @@ from typing import Final
 
 from mnist_sample import contract
 from mnist_sample.errors import OutputError
-from mnist_sample.files import current_umask, hidden_prefix
+from mnist_sample.files import current_umask, hidden_prefix, new_folder
 from mnist_sample.job import Job
 from mnist_sample.pngworker import Chunk, start_worker, write_chunk
 from mnist_sample.process import signals_held
@@ -44,21 +44,17 @@ def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int)
         OSError: the folder cannot be written.
     """
     exists = target.exists()
-    if not exists:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(
-        tempfile.mkdtemp(
-            prefix=hidden_prefix(target.name), suffix=".tmp", dir=target if exists else target.parent
-        )
-    )
-    try:
-        _write_chunks(_chunks(staging, job, batches, scale), job.n)
-        if exists or not _rename_folder(staging, target):
-            with os.scandir(staging) as entries:  # unlike a list, no longer for a million files
-                for entry in entries:
-                    Path(entry.path).replace(target / entry.name)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    place = target if exists else target.parent
+    with new_folder(place):
+        staging = Path(tempfile.mkdtemp(prefix=hidden_prefix(target.name), suffix=".tmp", dir=place))
+        try:
+            _write_chunks(_chunks(staging, job, batches, scale), job.n)
+            if exists or not _rename_folder(staging, target):
+                with os.scandir(staging) as entries:  # unlike a list, no longer for a million files
+                    for entry in entries:
+                        Path(entry.path).replace(target / entry.name)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _rename_folder(staging: Path, target: Path) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mnist_sample import contract
 from mnist_sample.errors import UsageError
-from mnist_sample.files import atomic_file, write_back_early
+from mnist_sample.files import atomic_file, new_folder, write_back_early
 from mnist_sample.job import Job
 from mnist_sample.sampler import Samples
 
@@ -65,15 +65,8 @@ def write_idx(root: Path, job: Job, batches: Iterable[Samples]) -> None:
         OSError: the folder cannot be written.
     """
     folder = root / _FOLDER
-    missing = [path for path in (folder, folder.parent, root) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
+    with new_folder(folder):
         _write_files(folder, job, iter(batches))
-    except BaseException:
-        with contextlib.suppress(OSError):  # somebody else put something there
-            for path in missing:
-                path.rmdir()
-        raise
 
 
 def _write_files(folder: Path, job: Job, batches: Iterator[Samples]) -> None:
