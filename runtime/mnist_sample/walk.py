@@ -118,5 +118,5 @@ def write_walk(file: BinaryIO, job: Job, batches: Iterable[Samples], scale: int)
         append_images=frames,
         duration=_FRAME_MS,
         loop=0,
-        comment=comment.encode("ascii", "replace"),
+        comment=comment.encode(),
     )

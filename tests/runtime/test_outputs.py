@@ -288,6 +288,8 @@ def test_an_unconditional_model_has_no_digits_to_tell(draw: Any, unconditional: 
 def test_classes_with_long_names(draw: Any, named: Path, tmp_path: Path) -> None:
     draw("--digits", "dog,élan", "--out", tmp_path / "a.png", model=named)
     assert open_text(tmp_path / "a.png")["digit"] == "dog,élan"
+    draw("--digits", "dog,élan", "--out", tmp_path / "a.gif", model=named)
+    assert read_gif(tmp_path / "a.gif")[1]["comment"].decode().endswith(" digit=dog,élan")
     draw("--digits", "cat", "--out", f"{tmp_path}/folder/", model=named)
     assert (tmp_path / "folder" / "seed0_index00000000_digitcat.png").exists()
 
