@@ -23,6 +23,7 @@ import pytest
 
 from mnist_sample.cli import run_arguments
 from mnist_sample.errors import ProviderError
+from mnist_sample.process import signals_held
 from mnist_sample.sampler import Sampler
 from mnist_sample.session import run_graph
 
@@ -105,6 +106,16 @@ def test_terminated_while_workers_start(conditional: Path, tmp_path: Path, threa
     assert done.returncode == 128 + signal.SIGTERM
     assert done.stderr == ""
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows masks no signals")
+def test_processes_started_while_signals_are_held_get_none() -> None:
+    program = "import signal; print(*signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with signals_held():
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", program], stdout=subprocess.PIPE, text=True, check=True
+        )
+    assert {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} <= set(map(int, done.stdout.split()))
 
 
 def test_interrupted_once_all_is_written(conditional: Path, tmp_path: Path) -> None:
