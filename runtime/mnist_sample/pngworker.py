@@ -18,8 +18,11 @@ Chunk = tuple[str, list[str], bytes, int, list[dict[str, str]]]
 
 
 def start_worker() -> None:
-    """Prepare a worker process: it leaves Ctrl-C to its parent, and ends when that has ended."""
+    """Prepare a worker process: it leaves Ctrl-C to its parent, and ends when that has ended or says so."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        # Held when it began, but it is how the pool ends the rest when a worker was killed.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

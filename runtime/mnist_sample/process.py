@@ -73,7 +73,7 @@ def _unwind(number: int, _: object) -> None:
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """Let signals wait until the block ends; processes that begin in it never get any.
+    """Let signals wait until the block ends; processes that begin in it get none that they do not ask for.
 
     The mask is for those processes. It does not keep signals from this one: another thread takes them, and
     Python runs their handlers in this thread all the same.

@@ -15,7 +15,6 @@ import resource
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import process
 from typing import Any
@@ -23,6 +22,7 @@ from unittest import mock
 
 from mnist_sample import __main__, session
 from mnist_sample import process as command_process
+from mnist_sample.pngworker import start_worker
 
 SIGNALS = {
     "kill": signal.SIGKILL,
@@ -32,6 +32,7 @@ SIGNALS = {
 }
 FULL_BYTES = 1500
 CLEAN_BATCHES = 2
+YIELDS = 10_000
 
 
 def signalled_before(call: Callable[..., Any], number: signal.Signals = signal.SIGTERM) -> Callable[..., Any]:
@@ -39,10 +40,19 @@ def signalled_before(call: Callable[..., Any], number: signal.Signals = signal.S
 
     def signalled(*passed: Any, **named: Any) -> Any:
         os.kill(os.getpid(), number)
-        time.sleep(0.05)  # for another thread to take it, where this one has masked it
+        for _ in range(YIELDS):  # for another thread to take it, where this one has masked it
+            if number not in signal.sigpending():
+                break
+            os.sched_yield()
         return call(*passed, **named)
 
     return signalled
+
+
+def wait_as_worker() -> None:
+    """Do what a worker process does while there is nothing to write."""
+    start_worker()
+    signal.pause()
 
 
 def main(accident: str, arguments: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import multiprocessing
 import os
 import resource
 import select
@@ -13,8 +14,7 @@ import subprocess
 import sys
 import termios
 import threading
-import time
-from collections.abc import Callable
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from mnist_sample.errors import ProviderError
 from mnist_sample.process import signals_held
 from mnist_sample.sampler import Sampler
 from mnist_sample.session import run_graph
+from tests.runtime.saboteur import wait_as_worker
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--batch-size", "8", "--threads", "1", "--provider", "cpu"]
@@ -125,14 +126,8 @@ def test_interrupted_once_all_is_written(conditional: Path, tmp_path: Path) -> N
     assert np.load(tmp_path / "a.npy").shape == (5, 28, 28)
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    for _ in range(WAIT_SECONDS * 100):
-        if holds():
-            return
-        time.sleep(0.01)
-    pytest.fail("waited in vain")
-
-
+NEARLY_FULL = 60_000
+"""Of the 65,536 bytes that a pipe takes."""
 IMPATIENT = """
 import sys
 from mnist_sample import __main__, process
@@ -149,7 +144,11 @@ def test_interrupted_again_while_stuck(conditional: Path) -> None:
         [sys.executable, "-c", IMPATIENT.format(model=str(conditional))], stdout=write
     ) as stuck:
         os.close(write)
-        wait_until(lambda: struct.unpack("i", fcntl.ioctl(read, termios.FIONREAD, bytes(4)))[0] >= 60_000)
+        for _ in range(WAIT_SECONDS * 100):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                stuck.wait(0.01)
+            if struct.unpack("i", fcntl.ioctl(read, termios.FIONREAD, bytes(4)))[0] >= NEARLY_FULL:
+                break
         for _ in range(WAIT_SECONDS * 10):
             stuck.send_signal(signal.SIGINT)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -273,6 +272,19 @@ def test_workers_end_with_a_killed_parent(conditional: Path, tmp_path: Path) -> 
         ended, _, _ = select.select([handle], [], [], WAIT_SECONDS)
         os.close(handle)
         assert ended
+
+
+def test_a_pool_can_end_its_workers() -> None:
+    """Else it waits for ever for those that a killed one has left without work."""
+    resource_tracker.ensure_running()  # as the pool has; it would undo the mask
+    with signals_held():
+        worker = multiprocessing.get_context("spawn").Process(target=wait_as_worker)
+        worker.start()
+    worker.terminate()
+    worker.join(WAIT_SECONDS)
+    ended = worker.exitcode
+    worker.kill()
+    assert ended == -signal.SIGTERM
 
 
 def test_a_worker_that_is_killed(conditional: Path, tmp_path: Path) -> None:
