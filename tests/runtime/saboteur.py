@@ -78,7 +78,7 @@ def main(accident: str, arguments: list[str]) -> None:
         if accident in SIGNALS and runs > CLEAN_BATCHES:
             print(*(child.pid for child in multiprocessing.active_children()), flush=True)
             os.kill(os.getpid(), SIGNALS[accident])
-        if accident == "kill a worker" and runs > CLEAN_BATCHES:
+        if accident == "kill a worker" and runs == CLEAN_BATCHES + 1:
             multiprocessing.active_children()[0].kill()
         return run_graph(*passed)
 
