@@ -92,7 +92,7 @@ def read_distances(path: Path | None) -> dict[str, float]:
 
 def plot_widths(distances: Mapping[str, float], rates: Mapping[str, list[float]], path: Path) -> None:
     """Draw each shape's quality over its speed."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(7, 6), layout="constrained")
     axes = figure.add_subplot(
         xlabel="images per second, times the tutorial's generator",
         ylabel="Frechet distance (lower is better)",
