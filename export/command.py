@@ -17,7 +17,7 @@ from export.checks.structure import MAX_OPSET, MIN_OPSET
 from export.run import Options, check, export
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError
-from mnist_sample.files import abandon_stdout
+from mnist_sample.files import abandon
 
 DEFAULT_ATOL = 5e-5
 MAX_ATOL = 1e-3
@@ -72,6 +72,6 @@ def run_command() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:  # on stdout; those on files have been told apart
-        abandon_stdout()
+        abandon(sys.stdout)
         print(f"error: cannot write stdout: {error.strerror or error}", file=sys.stderr)
         sys.exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from types import TracebackType
@@ -10,6 +9,8 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from mnist_sample.files import abandon
 
 LINE_EVERY_SECONDS: Final = 20.0
 
@@ -20,9 +21,7 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Fall silent, with all of stderr: `rich` would end the program, and lose what is not saved."""
         self.quiet = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stderr.fileno())
-        os.close(nowhere)
+        abandon(sys.stderr)
 
 
 class Display:

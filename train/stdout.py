@@ -8,7 +8,7 @@ import sys
 import typer
 
 from mnist_sample.errors import OutputError
-from mnist_sample.files import abandon_stdout
+from mnist_sample.files import abandon
 
 
 def tell_result(text: str, otherwise: str) -> None:
@@ -26,5 +26,5 @@ def tell_result(text: str, otherwise: str) -> None:
     try:
         typer.echo(text)
     except OSError as error:
-        abandon_stdout()
+        abandon(sys.stdout)
         raise OutputError(f"cannot write to stdout: {error.strerror or error}; {otherwise}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -171,9 +172,9 @@ def run_arguments(arguments: list[str] | None = None) -> int:
     except OSError as error:  # those on what --out names have been told apart
         if error.filename is not None:  # of --install-completion
             return complain(f"cannot write {error.filename}: {error.strerror}", 1)
-        from mnist_sample.files import abandon_stdout
+        from mnist_sample.files import abandon
 
-        abandon_stdout()
+        abandon(sys.stdout)
         return complain(f"cannot write stdout: {error.strerror or error}", 1)
     except Exception as error:
         # Wrong usage. Newer versions of typer carry their own click, so its errors have no one name.

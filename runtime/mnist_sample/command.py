@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, TextIO, cast
 
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError, OutputError, UsageError
-from mnist_sample.files import abandon_stdout, atomic_file, write_back_early
+from mnist_sample.files import abandon, atomic_file, write_back_early
 from mnist_sample.job import Format, Job, Request
 from mnist_sample.labels import LabelSource, no_labels, random_labels, repeated_labels
 from mnist_sample.process import unwinding
@@ -264,7 +264,7 @@ def _write_stdout(write: Callable[[BinaryIO, Iterable[Samples]], None], batches:
         write(cast(BinaryIO, _Unseekable(sys.stdout.buffer)), batches)
         sys.stdout.buffer.flush()
     except OSError:
-        abandon_stdout()
+        abandon(sys.stdout)
         raise
 
 

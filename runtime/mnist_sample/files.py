@@ -1,15 +1,14 @@
-"""Files that appear whole or not at all, and a stdout that takes no more."""
+"""Files that appear whole or not at all, and a stream that takes no more."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import stat
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVar, cast
+from typing import BinaryIO, Final, TextIO, TypeVar, cast
 
 _Item = TypeVar("_Item")
 _WRITE_BACK_BYTES: Final = 2**22
@@ -100,6 +99,6 @@ def write_back_early(file: BinaryIO, items: Iterable[_Item]) -> Iterator[_Item]:
             begun = size
 
 
-def abandon_stdout() -> None:
-    """Throw away what stdout did not take: else Python tries again at exit, and complains once more."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def abandon(stream: TextIO) -> None:
+    """Throw away what stdout or stderr did not take: else Python tries again at exit, and complains anew."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
