@@ -23,6 +23,7 @@ from mnist_sample.cuda import (
     find_package_problem,
 )
 from mnist_sample.errors import ProviderError
+from mnist_sample.text import make_printable
 from models.checkpoint import Checkpoint
 
 Array = np.ndarray[Any, Any]
@@ -162,4 +163,4 @@ def first_line(error: Exception) -> str:
     It may quote a file, so nothing in it can steer a terminal.
     """
     text = str(error).strip() or type(error).__name__
-    return "".join(letter if letter.isprintable() else "?" for letter in text.splitlines()[0][:200])
+    return make_printable(text.splitlines()[0][:200])

@@ -14,6 +14,7 @@ from mnist_sample import __version__
 from mnist_sample.errors import ProviderError
 from mnist_sample.modelfile import ModelFile, read_model
 from mnist_sample.session import ProviderChoice, open_session
+from mnist_sample.text import make_printable
 
 _MAX_LETTERS: Final = 2000
 
@@ -73,7 +74,7 @@ def _clean(value: object) -> str:
     """Return text that cannot steer a terminal: the file is not to be trusted."""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     shown = text if len(text) <= _MAX_LETTERS else f"{text[:_MAX_LETTERS]} ..."
-    return "".join(letter if letter.isprintable() else "?" for letter in shown)
+    return make_printable(shown)
 
 
 def _try_provider(model: ModelFile, name: ProviderChoice) -> str:
