@@ -308,26 +308,20 @@ def test_a_system_that_starts_no_more_threads(
     assert not list(tmp_path.iterdir())
 
 
+def run_into(stdout: Any, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command with `stdout`, and with `options` of its process; return what it complained of."""
+    command = [sys.executable, "-m", "mnist_sample", *arguments]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, **options)
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_disk_that_takes_a_part_from_stdout(conditional: Path, tmp_path: Path, unbuffered: str) -> None:
     with (tmp_path / "a.npy").open("wb") as file:
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "mnist_sample",
-                "--model",
-                conditional,
-                "--out=-",
-                "--format=npy",
-                "-n100",
-            ],
+        done = run_into(
+            file,
+            *("--model", conditional, "--out=-", "--format=npy", "-n100"),
             env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
-            stdout=file,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
         )
     assert done.returncode == 1
     assert done.stderr == "mnist-sample: cannot write stdout: File too large\n"
@@ -336,13 +330,7 @@ def test_a_disk_that_takes_a_part_from_stdout(conditional: Path, tmp_path: Path,
 @pytest.mark.parametrize("option", ["--out=-", "--version", "--help", "--info"])
 def test_a_full_disk_behind_stdout(conditional: Path, option: str) -> None:
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "mnist_sample", "--model", conditional, option],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        done = run_into(full, "--model", conditional, option)
     assert done.returncode == 1
     assert done.stderr == "mnist-sample: cannot write stdout: No space left on device\n"
 
@@ -397,13 +385,7 @@ def test_nobody_hears_the_summary(conditional: Path, tmp_path: Path) -> None:
 def test_a_reader_that_goes_away(conditional: Path) -> None:
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(
-        [sys.executable, "-m", "mnist_sample", "--model", conditional, "--format", "npy", "--out", "-"],
-        stdout=write,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+    done = run_into(write, "--model", conditional, "--format", "npy", "--out", "-")
     os.close(write)
     assert done.returncode == 1
     assert done.stderr == "mnist-sample: cannot write stdout: Broken pipe\n"
