@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -23,6 +24,7 @@ from mnist_sample.cuda import (
     find_package_problem,
 )
 from mnist_sample.errors import ProviderError
+from mnist_sample.modelfile import ModelFile, parse_model
 from mnist_sample.text import make_printable
 from models.checkpoint import Checkpoint
 
@@ -86,6 +88,15 @@ class Candidate:
             return onnx.load_from_string(self.content)
         except Exception as error:  # protobuf's DecodeError has no stable home
             raise InvalidGraphError("the file is not an ONNX model") from error
+
+    @cached_property
+    def accepted(self) -> ModelFile:
+        """What the sampler reads from the file, once for all who ask.
+
+        Raises:
+            ModelFileError: it refuses the file.
+        """
+        return parse_model(self.content, Path("candidate"))
 
     @cached_property
     def session(self) -> ort.InferenceSession:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import onnx
 
@@ -12,7 +11,6 @@ from export.convert import build_graph, exporting_versions
 from export.errors import RebuildError, SamplerRefusedError
 from mnist_sample import contract
 from mnist_sample.errors import ModelFileError
-from mnist_sample.modelfile import parse_model
 
 
 def check_rebuild(candidate: Candidate) -> Finding:
@@ -47,7 +45,7 @@ def check_sampler(candidate: Candidate) -> Finding:
         SamplerRefusedError: with what it says.
     """
     try:
-        accepted = parse_model(candidate.content, Path("candidate"))
+        accepted = candidate.accepted
     except ModelFileError as error:
         raise SamplerRefusedError(f"mnist_sample refuses the file: {first_line(error)}") from error
     cost = f"{accepted.cost.multiplies:,} multiplications per sample"
