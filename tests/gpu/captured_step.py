@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import torch
 
@@ -13,9 +13,10 @@ from tests.gpu.context import Context
 from tests.gpu.report import Report
 from tests.train.idx_files import make_images
 from train.capture import WARM_UP_STEPS, CapturedStep
-from train.config import DEFAULTS
+from train.config import DEFAULTS, TrainConfig
 from train.device import has_fast_bf16
 from train.distributed import World
+from train.start import HEAD_START
 from train.state import State, make_state, set_stage
 from train.step import DeviceData, train_step
 
@@ -24,6 +25,11 @@ IMAGES: Final = 6000
 STEPS: Final = WARM_UP_STEPS + 10
 TIMED: Final = {"cuda": 500, "cpu": 5}
 BATCHES: Final = (128, 512, 2048)
+DEFAULT: Final = DEFAULTS["digits"]
+SECOND: Final = replace(
+    DEFAULT, settle=0.0, head_start=HEAD_START, gamma=0.3, entropy=0.002, legible=0.15, latent_std=0.965
+)
+"""As the second run of the shipped generator: the settings whose arithmetic a default step has not."""
 NOISE: Final = 3.0
 """How much further off than another plain run, which may add up in another order, a captured one may be."""
 FLOOR: Final = 0.01
@@ -34,26 +40,28 @@ TakeStep = Callable[[], None]
 
 def compare_steps(context: Context, report: Report) -> None:
     """Train the same steps captured and plain, compare the weights, and time both."""
-    if context.device == "cuda":
-        check_weights(report)
+    if context.device == "cpu":
+        time_steps(replace(DEFAULT, device="cpu"), report, captured=False)
+        return
+    for name, config in (("default", DEFAULT), ("second run's", SECOND)):
+        check_weights(name, replace(config, device="cuda"), report)
     for batch in BATCHES:
-        for captured in (False, True) if context.device == "cuda" else (False,):
-            time_steps(context.device, report, batch, captured)
-        if context.device == "cpu":
-            return
+        for captured in (False, True):
+            time_steps(replace(DEFAULT, batch_size=batch, device="cuda"), report, captured)
+    time_steps(replace(SECOND, batch_size=512, device="cuda"), report, captured=True)
 
 
-def check_weights(report: Report) -> None:
+def check_weights(name: str, config: TrainConfig, report: Report) -> None:
     """Compare the generator's weights after the same steps."""
     begun, plain, again, captured = (
-        flatten(walk(captured, steps))
+        flatten(walk(config, captured, steps))
         for captured, steps in ((False, 0), (False, STEPS), (False, STEPS), (True, STEPS))
     )
     way, noise, apart = (
         float((one - two).abs().mean()) for one, two in ((plain, begun), (plain, again), (plain, captured))
     )
     report.check(
-        f"captured and plain, {STEPS} steps",
+        f"captured and plain, {STEPS} steps, {name} settings",
         apart <= max(NOISE * noise, FLOOR * way),
         f"weights moved by {way:.1e}; two plain runs are {noise:.1e} apart, a captured one {apart:.1e}",
         way=way,
@@ -62,9 +70,9 @@ def check_weights(report: Report) -> None:
     )
 
 
-def walk(captured: bool, steps: int) -> State:
+def walk(config: TrainConfig, captured: bool, steps: int) -> State:
     """Return the state after so many steps from the start."""
-    state, take_step, config = prepare("cuda", DEFAULTS["digits"].batch_size, captured)
+    state, take_step, config = prepare(config, captured)
     for step in range(steps):
         set_stage(state, config, step / steps)
         take_step()
@@ -78,10 +86,10 @@ def flatten(state: State) -> torch.Tensor:
     return torch.cat([weight.detach().flatten() for weight in state.generator.parameters()])
 
 
-def prepare(device_name: str, batch: int, captured: bool) -> tuple[State, TakeStep, Any]:
-    """Return a new state, what takes a step of it, and its settings."""
-    device, world = torch.device(device_name), World()
-    config = replace(DEFAULTS["digits"], bf16=has_fast_bf16(device), device=device_name, batch_size=batch)
+def prepare(config: TrainConfig, captured: bool) -> tuple[State, TakeStep, TrainConfig]:
+    """Return a new state, what takes a step of it, and its settings on its device."""
+    device, world = torch.device(config.device), World()
+    config = replace(config, bf16=has_fast_bf16(device))
     images = torch.from_numpy(make_images(IMAGES)).unsqueeze(1).to(device)
     data = DeviceData(images, torch.arange(IMAGES, device=device) % CLASSES)
     state = make_state(config, CLASSES, device, world)
@@ -94,21 +102,22 @@ def prepare(device_name: str, batch: int, captured: bool) -> tuple[State, TakeSt
     return state, take_step, config
 
 
-def time_steps(device: str, report: Report, batch: int, captured: bool) -> None:
+def time_steps(config: TrainConfig, report: Report, captured: bool) -> None:
     """Report milliseconds per step."""
-    state, take_step, config = prepare(device, batch, captured)
+    state, take_step, config = prepare(config, captured)
     set_stage(state, config, 0.0)
     for _ in range(WARM_UP_STEPS + 1):
         take_step()
-    steps = TIMED[device]
+    steps = TIMED[config.device]
     float(state.sums.sum())  # waits for the device
     begun = time.perf_counter()
     for _ in range(steps):
         take_step()
     float(state.sums.sum())
     seconds = (time.perf_counter() - begun) / steps
+    settings = ", entropy and legible" if config.entropy else ""
     report.measure(
-        f"{'captured' if captured else 'plain'} step, batch {batch}",
-        f"{1000 * seconds:.3f} ms, {batch / seconds:,.0f} images/s",
+        f"{'captured' if captured else 'plain'} step, batch {config.batch_size}{settings}",
+        f"{1000 * seconds:.3f} ms, {config.batch_size / seconds:,.0f} images/s",
         milliseconds=1000 * seconds,
     )
