@@ -23,6 +23,7 @@ MAX_BATCH: Final = 65_536
 MAX_THREADS: Final = 1024
 _CPU_BATCH: Final = 64
 _CUDA_BATCH: Final = 1024
+_CUDA_THREADS: Final = 4
 _DRAWN_TOGETHER: Final = 2048
 _BATCHES_TOGETHER: Final = 32
 """A thread draws the latents of so many samples, in so many batches at most, before it runs the first: the
@@ -91,7 +92,7 @@ class Sampler:
         Args:
             model: path of a `.onnx` file made by `python -m export`; None takes the bundled one.
             provider: `cuda`, `cpu`, or `auto` for CUDA where it really works, else CPU.
-            threads: batches to make at a time, 1 to 1024; None takes one per CPU (two on CUDA).
+            threads: batches to make at a time, 1 to 1024; None takes one per CPU (four on CUDA).
             batch_size: samples per batch, 1 to 65,536; None takes what was measured to be fast.
 
         Raises:
@@ -112,7 +113,7 @@ class Sampler:
         self.session = self._opened.session
         self.provider: ProviderName = self._opened.provider
         self.provider_note = self._opened.note
-        self.threads = threads or (2 if self.provider == "cuda" else count_cpus())
+        self.threads = threads or (_CUDA_THREADS if self.provider == "cuda" else count_cpus())
         self.batch_size = batch_size or self._best_batch_size()
 
     def _best_batch_size(self) -> int:

@@ -46,7 +46,7 @@ PARTS: Final = (
     Part("step", "The captured training step", compare_steps, 45, trains=True),
     Part("torchrun", "Training under torchrun", run_under_torchrun, 45, trains=True),
     Part("resume", "Going on with a run", go_on_after_interruption, 75, trains=True),
-    Part("records", "Time to the real digits' distance", train_to_records, 110, trains=True),
+    Part("records", "Time to the real digits' distance", train_to_records, 130, trains=True),
 )
 
 

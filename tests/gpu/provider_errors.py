@@ -17,6 +17,8 @@ from tests.gpu.context import Context
 from tests.gpu.report import Report
 
 PRETEND: Final = [sys.executable, "-m", "tests.gpu.pretend"]
+NEEDED: Final = (b"libcublasLt.so", b"libcublasXX.so")
+"""A library that onnxruntime's for CUDA asks for, and a name of the same length that no library has."""
 
 
 def provoke_errors(context: Context, report: Report) -> None:
@@ -35,12 +37,18 @@ def provoke_errors(context: Context, report: Report) -> None:
 
 
 def hide_libraries(folder: Path) -> dict[str, str]:
-    """Copy onnxruntime to where no NVIDIA packages lie beside it; return an environment with it."""
+    """Return an environment with an onnxruntime that asks for a library that is nowhere.
+
+    NVIDIA's own may be anywhere the system looks for libraries, where no environment hides them.
+    """
     package = Path(onnxruntime.__file__).parent
     shutil.copytree(package, folder / package.name, copy_function=link_or_copy)
-    variables = environment(folder)
-    variables.pop("LD_LIBRARY_PATH", None)
-    return variables
+    provider = folder / package.name / "capi" / "libonnxruntime_providers_cuda.so"
+    if provider.exists():
+        content = provider.read_bytes()
+        provider.unlink()  # it may be a link to the one that is installed
+        provider.write_bytes(content.replace(*NEEDED))
+    return environment(folder)
 
 
 def link_or_copy(source: str, target: str) -> None:

@@ -21,23 +21,13 @@ from tests.gpu.context import Context
 from tests.gpu.report import Report
 
 N: Final = {"cuda": 10_000_000, "cpu": 20_000}
-SHARE: Final = 5
+SHARE: Final = 2
 """Variants draw this part of the images."""
 ENDS: Final = 500
 CHUNK: Final = 2**20
 PICTURE_BYTES: Final = contract.IMAGE_SIZE**2
 VARIANTS: Final = {
-    "cuda": [
-        (1, 1024),
-        (2, 1024),
-        (4, 1024),
-        (8, 1024),
-        (1, 8192),
-        (2, 8192),
-        (4, 8192),
-        (8, 8192),
-        (4, 256),
-    ],
+    "cuda": [(1, 1024), (2, 1024), (4, 1024), (8, 1024), (2, 4096), (4, 4096), (8, 4096)],
     "cpu": [(1, 128), (2, 128)],
 }
 """Threads and batch sizes."""

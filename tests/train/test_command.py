@@ -135,7 +135,6 @@ def test_a_run_stays_in_its_folder(
     assert "--out and --resume exclude each other" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_cuda_is_not_replaced_in_silence() -> None:
     with pytest.raises(UsageError, match="no usable CUDA device here; use --device cpu"):
         choose_device("cuda")
