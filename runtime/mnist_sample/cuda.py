@@ -17,6 +17,8 @@ INSTALL: Final = 'pip install "mnist-sample[cuda]" (from a checkout: pip install
 _NVIDIA_PCI_VENDOR: Final = "0x10de"
 _ERROR_NO_DEVICE: Final = 100
 """CUDA_ERROR_NO_DEVICE in cuda.h."""
+_BROKEN_LIBRARY: Final = re.compile(r"dlopen failed for ([^\s:]+)")
+_COLOUR: Final = re.compile("\x1b\\[[0-9;]*m")
 _MISSING_LIBRARY: Final = re.compile(
     r'([^\s"]+\.so[.\d]*): cannot open shared object|([^\s"]+\.dll)"? which is missing'
 )
@@ -107,13 +109,17 @@ def _find_folder(distribution: str) -> Path | None:
 
 
 def explain_load_failure(noise: str) -> Problem:
-    """Turn what onnxruntime wrote while failing to load CUDA into a cause and a remedy."""
+    """Turn what onnxruntime wrote while failing to load or use CUDA into a cause and a remedy."""
+    noise = _COLOUR.sub("", noise)
     missing = _MISSING_LIBRARY.search(noise)
     if missing:
         return Problem(f"the library {missing[1] or missing[2]} is missing", INSTALL)
+    broken = _BROKEN_LIBRARY.search(noise)
+    if broken:
+        return Problem(f"the library {broken[1]} does not load", INSTALL)
     lines = [line.strip() for line in noise.splitlines() if line.strip()]
     detail = f" ({lines[-1][:160]})" if lines else ""
-    return Problem(f"onnxruntime could not load its CUDA provider{detail}", INSTALL)
+    return Problem(f"onnxruntime could not use its CUDA provider{detail}", INSTALL)
 
 
 @contextlib.contextmanager

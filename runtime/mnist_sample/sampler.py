@@ -109,19 +109,20 @@ class Sampler:
         if batch_size is not None and not 1 <= batch_size <= MAX_BATCH:
             raise UsageError(f"batch size {batch_size} is out of range: use 1 to {MAX_BATCH}")
         self.model: ModelFile = read_model(None if model is None else Path(model))
-        self._opened = open_session(self.model, provider)
+        usual = self._usual_batch_size("cuda")
+        self._opened = open_session(self.model, provider, min(batch_size or usual, usual))
         self.session = self._opened.session
         self.provider: ProviderName = self._opened.provider
         self.provider_note = self._opened.note
         self.threads = threads or (_CUDA_THREADS if self.provider == "cuda" else count_cpus())
-        self.batch_size = batch_size or self._best_batch_size()
+        self.batch_size = batch_size or self._usual_batch_size(self.provider)
 
-    def _best_batch_size(self) -> int:
+    def _usual_batch_size(self, provider: ProviderName) -> int:
         # Measured on two cores of an AMD EPYC with the digits generator of 0.41 M parameters, CPU time per
         # image where two threads run one session (median of 5): 28.1 us for batches of 32, 28.6 for 64, 30
         # for 128 and 256. A session with two threads inside takes 44 to 45 us: they wait for each other at
         # the end of each operator. tests/benchmarks/sampler_throughput.py measures again.
-        usual = _CUDA_BATCH if self.provider == "cuda" else _CPU_BATCH
+        usual = _CUDA_BATCH if provider == "cuda" else _CPU_BATCH
         return max(1, min(usual, _MAX_BATCH_ELEMENTS // self.model.cost.elements))
 
     def sample(

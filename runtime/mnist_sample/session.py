@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, Final, Literal, NamedTuple, cast
 
+import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from mnist_sample import contract
 from mnist_sample.cuda import (
     INSTALL,
     Problem,
@@ -31,6 +32,7 @@ _CUDA_OPTIONS: Final = {
     # The exhaustive search, the default, is paid anew for each batch shape.
     "cudnn_conv_algo_search": "HEURISTIC",
 }
+_TRIED_ROWS: Final = 8
 
 
 class OpenSession(NamedTuple):
@@ -67,39 +69,50 @@ def _open_cpu(model: ModelFile) -> onnxruntime.InferenceSession:
         ) from None
 
 
-def _open_cuda(model: ModelFile) -> onnxruntime.InferenceSession | Problem:
-    """Open a session that runs on CUDA, or return why there can be none."""
+def _open_cuda(model: ModelFile, rows: int) -> onnxruntime.InferenceSession | Problem:
+    """Open a session that has drawn on CUDA, or return why there can be none."""
     problem = find_device_problem() or find_package_problem(onnxruntime.get_available_providers())
     if problem:
         return problem
     options = _options()
     options.log_severity_level = 2  # what it says when it fails is the diagnosis
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    session = None
+    failure = ""
     with capture_output() as noise:
         try:
             if hasattr(onnxruntime, "preload_dlls"):
                 onnxruntime.preload_dlls()
             session = onnxruntime.InferenceSession(model.content, options, providers=[(_CUDA, _CUDA_OPTIONS)])
+            if session.get_providers()[:1] == [_CUDA]:
+                # Else onnxruntime would go on on CPU when CUDA fails in mid-run.
+                session.disable_fallback()
+                _try_out(session, model, rows)
+                return session
         except Exception as error:
-            print(_first_line(error), file=sys.stderr)
-    if session is None or session.get_providers()[:1] != [_CUDA]:
-        return explain_load_failure("".join(noise))
-    # Else onnxruntime would go on on CPU when CUDA fails in mid-run.
-    session.disable_fallback()
-    return session
+            failure = _first_line(error)
+    return explain_load_failure("\n".join([*noise, failure]))
+
+
+def _try_out(session: onnxruntime.InferenceSession, model: ModelFile, rows: int) -> None:
+    """Draw a batch: without cuDNN, or on a GPU that it has no code for, onnxruntime fails only then."""
+    feeds: dict[str, NDArray[Any]] = {contract.INPUT_LATENT: np.zeros((rows, model.latent_dim), np.float32)}
+    if model.classes:
+        feeds[contract.INPUT_LABEL] = np.zeros(rows, np.int64)
+    session.run([contract.OUTPUT_IMAGE], feeds)
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
-def open_session(model: ModelFile, provider: ProviderChoice) -> OpenSession:
+def open_session(model: ModelFile, provider: ProviderChoice, rows: int = _TRIED_ROWS) -> OpenSession:
     """Open a session for a checked model.
 
     Args:
         model: the file's checked bytes.
-        provider: `cuda` means it; `auto` takes CUDA where it really loads, else CPU.
+        provider: `cuda` means it; `auto` takes CUDA where it really draws, else CPU.
+        rows: how many samples CUDA is tried with. Each batch size costs its own preparation, so the size
+            that is wanted next costs nothing.
 
     Raises:
         ProviderError: `cuda` was asked for and does not work here.
@@ -107,7 +120,7 @@ def open_session(model: ModelFile, provider: ProviderChoice) -> OpenSession:
     """
     if provider == "cpu":
         return OpenSession(_open_cpu(model), "cpu")
-    session = _open_cuda(model)
+    session = _open_cuda(model, rows)
     if not isinstance(session, Problem):
         return OpenSession(session, "cuda")
     if provider == "cuda":
@@ -121,8 +134,12 @@ def run_graph(opened: OpenSession, feeds: dict[str, NDArray[Any]], output: str) 
     Raises:
         ProviderError: the provider failed; there is no going on with another.
     """
+    options = None
+    if opened.provider == "cuda":  # whose session says more than the error does
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = _FATAL
     try:
-        return cast(NDArray[Any], opened.session.run([output], feeds)[0])
+        return cast(NDArray[Any], opened.session.run([output], feeds, options)[0])
     except Exception as error:
         remedy = f"; run with --provider cpu, or mend CUDA: {INSTALL}" if opened.provider == "cuda" else ""
         raise ProviderError(

@@ -19,6 +19,8 @@ from tests.gpu.report import Report
 PRETEND: Final = [sys.executable, "-m", "tests.gpu.pretend"]
 NEEDED: Final = (b"libcublasLt.so", b"libcublasXX.so")
 """A library that onnxruntime's for CUDA asks for, and a name of the same length that no library has."""
+CUDNN: Final = ("libcudnn.so", "libcudnn.so.9")
+"""What onnxruntime looks for at its first convolution."""
 
 
 def provoke_errors(context: Context, report: Report) -> None:
@@ -34,6 +36,11 @@ def provoke_errors(context: Context, report: Report) -> None:
     with tempfile.TemporaryDirectory(dir=context.out) as folder:
         hidden = hide_libraries(Path(folder))
         provoke(context, report, f"libraries hidden{note}", real, hidden, "is missing")
+    if no_gpu:
+        report.skip("cuDNN hidden", "it is asked for at the first picture, which takes a GPU")
+        return
+    with tempfile.TemporaryDirectory(dir=context.out) as folder:
+        provoke(context, report, "cuDNN hidden", "", hide_cudnn(Path(folder)), "the library libcudnn")
 
 
 def hide_libraries(folder: Path) -> dict[str, str]:
@@ -41,14 +48,30 @@ def hide_libraries(folder: Path) -> dict[str, str]:
 
     NVIDIA's own may be anywhere the system looks for libraries, where no environment hides them.
     """
-    package = Path(onnxruntime.__file__).parent
-    shutil.copytree(package, folder / package.name, copy_function=link_or_copy)
-    provider = folder / package.name / "capi" / "libonnxruntime_providers_cuda.so"
+    provider = copy_onnxruntime(folder) / "capi" / "libonnxruntime_providers_cuda.so"
     if provider.exists():
         content = provider.read_bytes()
         provider.unlink()  # it may be a link to the one that is installed
         provider.write_bytes(content.replace(*NEEDED))
     return environment(folder)
+
+
+def hide_cudnn(folder: Path) -> dict[str, str]:
+    """Return an environment in which empty files stand before cuDNN, and all other libraries are found."""
+    copy_onnxruntime(folder)
+    for name in CUDNN:
+        (folder / name).touch()
+    packages = Path(onnxruntime.__file__).parents[1] / "nvidia"
+    others = [str(path) for path in packages.glob("*/lib") if path.parent.name != "cudnn"]
+    usual = os.environ.get("LD_LIBRARY_PATH", "")
+    return environment(folder, LD_LIBRARY_PATH=os.pathsep.join([str(folder), *others, usual]))
+
+
+def copy_onnxruntime(folder: Path) -> Path:
+    """Copy onnxruntime to where no NVIDIA packages lie beside it, and return its folder there."""
+    package = Path(onnxruntime.__file__).parent
+    shutil.copytree(package, folder / package.name, copy_function=link_or_copy)
+    return folder / package.name
 
 
 def link_or_copy(source: str, target: str) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
 
@@ -30,9 +31,14 @@ class PretendSession:
     providers = BOTH
     noise = ""
     fallback = True
+    failure = "CUDA failure 700: an illegal memory access was encountered\nat line 12"
+    draws = 0
+    """How many batches it draws before CUDA fails."""
 
-    def __init__(self, *_: object, **__: object) -> None:
+    def __init__(self, *_: object, providers: list[Any]) -> None:
         os.write(2, self.noise.encode())
+        if providers == BOTH[1:]:
+            self.draws = 1_000_000
 
     def get_providers(self) -> list[str]:
         return self.providers
@@ -40,8 +46,13 @@ class PretendSession:
     def disable_fallback(self) -> None:
         self.fallback = False
 
-    def run(self, *_: object) -> Any:
-        raise RuntimeError("CUDA failure 700: an illegal memory access was encountered\nat line 12")
+    def run(self, _: object, feeds: dict[str, Any], options: Any = None) -> Any:
+        if self.draws:
+            self.draws -= 1
+            return [np.zeros((len(feeds["latent"]), 28, 28), np.uint8)]
+        if options is None or options.log_severity_level < 4:
+            os.write(2, b"\x1b[1;31m2026-01-01 [E:onnxruntime:] " + self.failure.encode() + b"\n\x1b[m")
+        raise RuntimeError(f"[ONNXRuntimeError] : {self.failure}"[:100])
 
 
 @pytest.fixture
@@ -108,19 +119,52 @@ def test_a_session_that_fell_back_is_not_believed(
 def test_a_cuda_failure_in_mid_run_ends_the_run(
     conditional: Path, tmp_path: Path, pretend: type[PretendSession], capfd: pytest.CaptureFixture[str]
 ) -> None:
+    pretend.draws = 1
     arguments = ["--model", str(conditional), "--provider", "auto", "--out", f"{tmp_path}/a.png"]
     assert run_arguments(arguments) == 1
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.startswith(
-        "mnist-sample: CUDA failed while drawing: CUDA failure 700: an illegal memory access"
-    )
+    assert err.startswith("mnist-sample: CUDA failed while drawing: [ONNXRuntimeError] : CUDA failure 700")
     assert "--provider cpu" in err
     assert err.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        (
+            "libcudnn.so: libcudnn.so.9: cannot open shared object file: No such file or directory",
+            "the library libcudnn.so.9 is missing",
+        ),
+        (
+            "libcudnn.so: /lib/x86_64-linux-gnu/libcudnn.so: file too short",
+            "the library libcudnn.so does not load",
+        ),
+    ],
+)
+def test_a_session_that_opens_and_cannot_draw_does_not_work(
+    reason: str,
+    cause: str,
+    conditional: Path,
+    tmp_path: Path,
+    pretend: type[PretendSession],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """As onnxruntime 1.31 does on an H100 where cuDNN alone is missing."""
+    pretend.failure = (
+        "Non-zero status code returned while running Conv node. Name:'conv_6' Status Message: "
+        f"cuDNN is unavailable or disabled for CUDA Execution Provider: dlopen failed for {reason}"
+    )
+    arguments = ["--model", str(conditional), "--out", f"{tmp_path}/a.png"]
+    assert run_arguments([*arguments, "--provider", "cuda"]) == 1
+    assert capfd.readouterr().err == f"mnist-sample: CUDA does not work here: {cause}: {cuda.INSTALL}\n"
+    assert run_arguments([*arguments, "--provider", "auto"]) == 0
+    assert capfd.readouterr().err.endswith(f"drawn on CPU ({cause})\n")
+
+
 def test_onnxruntime_may_not_go_on_on_cpu_by_itself(conditional: Path, pretend: type[PretendSession]) -> None:
+    pretend.draws = 1
     sampler = Sampler(conditional, "cuda")
     assert sampler.provider == "cuda"
     assert isinstance(sampler.session, pretend)
@@ -137,7 +181,7 @@ def test_onnxruntime_may_not_go_on_on_cpu_by_itself(conditional: Path, pretend: 
         ),
         ("libcublasLt.so.13: cannot open shared object file", "libcublasLt.so.13 is missing"),
         ("first\nCUDA driver version is insufficient\n", "provider (CUDA driver version is insufficient)"),
-        ("", "could not load its CUDA provider"),
+        ("", "could not use its CUDA provider"),
     ],
 )
 def test_the_cause_is_read_from_the_noise(noise: str, cause: str) -> None:
