@@ -114,13 +114,14 @@ class DigitsDiscriminator(nn.Module):
     Projection: Miyato and Koyama, arXiv 1802.05637; beside it stands a linear classifier (Odena et al., arXiv
     1610.09585), for losses that ask which class an image shows. No normalisation, since the gradient
     penalties need each image's logit to depend on that image alone. Small, since more steps of it are worth
-    more than the fewer of a larger one in the same time.
+    more than the fewer of a larger one in the same time; `width` times as wide where there is time for both.
     """
 
     def __init__(
-        self, classes: int, channels_14: int = 16, channels_7: int = 48, features: int = 256
+        self, classes: int, channels_14: int = 16, channels_7: int = 48, features: int = 256, width: int = 1
     ) -> None:
         super().__init__()
+        channels_14, channels_7, features = (width * size for size in (channels_14, channels_7, features))
         self.features = nn.Sequential(
             nn.PixelUnshuffle(2),
             nn.Conv2d(4, channels_14, kernel_size=3, padding=1),

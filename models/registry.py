@@ -22,14 +22,14 @@ class Architecture:
         name: what `--arch` and a checkpoint call it.
         config: the dataclass of its shape; its constructor raises ValueError for a value out of range.
         generator: builds the generator from a config.
-        discriminator: builds the discriminator that fits a config.
+        discriminator: builds the discriminator that fits a config, so many times its usual width.
         conditional: whether it can take labels.
     """
 
     name: str
     config: Callable[..., Config]
     generator: Callable[[Any], nn.Module]
-    discriminator: Callable[[Any], nn.Module]
+    discriminator: Callable[[Any, int], nn.Module]
     conditional: bool
 
 
@@ -38,14 +38,14 @@ ARCHITECTURES: dict[str, Architecture] = {
         name="digits",
         config=DigitsConfig,
         generator=DigitsGenerator,
-        discriminator=lambda config: DigitsDiscriminator(config.classes),
+        discriminator=lambda config, width: DigitsDiscriminator(config.classes, width=width),
         conditional=True,
     ),
     "tutorial": Architecture(
         name="tutorial",
         config=TutorialConfig,
         generator=TutorialGenerator,
-        discriminator=lambda _config: TutorialDiscriminator(),
+        discriminator=lambda _config, _width: TutorialDiscriminator(),
         conditional=False,
     ),
 }

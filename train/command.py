@@ -56,6 +56,10 @@ def main(
         float | None,
         typer.Option(help="Spread of the latents in training; sampling takes 1.", show_default="1"),
     ] = None,
+    discriminator_width: Annotated[
+        int | None,
+        typer.Option(help="Times the discriminator's usual width; 2 for a GPU.", show_default="1"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides everything.", show_default="0")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cuda or cpu.", show_default="auto")] = None,
     out: Annotated[
@@ -84,6 +88,7 @@ def main(
         "entropy": entropy,
         "legible": legible,
         "latent_std": latent_std,
+        "discriminator_width": discriminator_width,
         "seed": seed,
         "device": None if device == "auto" else device,
     }

@@ -10,6 +10,8 @@ from mnist_sample.contract import IMAGE_SIZE
 from mnist_sample.errors import UsageError
 
 MAX_BATCH_SIZE: Final = 65_536
+MAX_DISCRIMINATOR_WIDTH: Final = 2
+"""The checkpoint of a wider one would be larger than what is read from a stranger."""
 MAX_STEPS: Final = 10**12
 """More than anybody waits for; a checkpoint holds no integer of more than 64 bits."""
 SAVE_EVERY_SECONDS: Final = 30.0
@@ -48,6 +50,7 @@ class TrainConfig:
             `relativistic` and conditional only.
         latent_std: standard deviation of the latents that G is trained with. It is sampled with 1: below
             that, the digits go a little beyond those that D has seen.
+        discriminator_width: D is so many times its usual width; `digits` only.
         still_head: the BatchNorm that ends the tutorial's D keeps its first statistics, so that it is a
             scale and a shift; as printed, it gives real and generated digits the same mean.
         settle: share of the run after which G's BatchNorm keeps its running statistics; 1 for never.
@@ -79,6 +82,7 @@ class TrainConfig:
     entropy: float = 0.0
     legible: float = 0.0
     latent_std: float = 1.0
+    discriminator_width: int = 1
     still_head: bool = False
     settle: float = 0.5
     shift: int = 0
@@ -104,6 +108,10 @@ class TrainConfig:
         for name in ("gamma", "entropy", "legible"):
             _check(0 <= getattr(self, name) < float("inf"), f"--{name} must be 0 or more")
         _check(0 < self.latent_std <= 1, "--latent-std must be above 0 and at most 1")
+        _check(
+            1 <= self.discriminator_width <= MAX_DISCRIMINATOR_WIDTH,
+            f"--discriminator-width must be from 1 to {MAX_DISCRIMINATOR_WIDTH}",
+        )
         weights = (self.lr_ratio, self.clip)
         _check(all(0 <= weight < float("inf") for weight in weights), "a weight is out of range")
         _check(self.penalty_every >= 1, "penalty_every must be 1 or more")
@@ -143,8 +151,8 @@ TUTORIAL_PRINTED: Final = replace(
 """The tutorial's own setting: Adam as it comes, lr 0.01, a BatchNorm on D's logits."""
 
 
-_RELATIVISTIC: Final = frozenset({"gamma", "legible"})
-"""Settings that only the relativistic objective heeds."""
+_RELATIVISTIC: Final = frozenset({"gamma", "legible", "discriminator_width"})
+"""Settings that only the `digits` pair and its relativistic objective heed."""
 
 
 def make_config(arch: str, given: Mapping[str, Any]) -> TrainConfig:
@@ -162,7 +170,8 @@ def make_config(arch: str, given: Mapping[str, Any]) -> TrainConfig:
     if arch == "tutorial" and chosen.get("lr") == TUTORIAL_PRINTED.lr:
         defaults = TUTORIAL_PRINTED
     useless = sorted(_RELATIVISTIC & chosen.keys()) if defaults.objective == "bce" else []
-    _check(not useless, f"--{' and --'.join(useless)}: --arch {arch} has no use for it")
+    options = " and ".join(f"--{name.replace('_', '-')}" for name in useless)
+    _check(not useless, f"{options}: --arch {arch} has no use for it")
     if "minutes" in chosen and "steps" not in chosen:
         chosen["steps"] = None
     return replace(defaults, **chosen)

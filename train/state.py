@@ -89,7 +89,8 @@ def make_state(config: TrainConfig, classes: int, device: torch.device, world: W
     model = architecture.config(classes=classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        generator, discriminator = architecture.generator(model), architecture.discriminator(model)
+        generator = architecture.generator(model)
+        discriminator = architecture.discriminator(model, config.discriminator_width)
     if config.still_head:
         discriminator.still_head()  # type: ignore[operator]
     generator, discriminator = (

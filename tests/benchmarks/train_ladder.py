@@ -72,7 +72,9 @@ class Rung:
         return replace(
             ARCHITECTURES["digits"],
             config=lambda classes: DigitsConfig(classes=classes, **self.generator),
-            discriminator=lambda config: DigitsDiscriminator(config.classes, **self.discriminator),
+            discriminator=lambda config, width: DigitsDiscriminator(
+                config.classes, width=width, **self.discriminator
+            ),
         )
 
 

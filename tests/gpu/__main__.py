@@ -44,8 +44,8 @@ PARTS: Final = (
     Part("throughput", "Images per second by batch size", measure_throughput, 150, samples=True, trains=True),
     Part("command", "The whole command", measure_command, 90, samples=True),
     Part("step", "The captured training step", compare_steps, 45, trains=True),
-    Part("torchrun", "Training under torchrun", run_under_torchrun, 45, trains=True),
-    Part("resume", "Going on with a run", go_on_after_interruption, 75, trains=True),
+    Part("torchrun", "Training under torchrun", run_under_torchrun, 60, trains=True),
+    Part("resume", "Going on with a run", go_on_after_interruption, 100, trains=True),
     Part("records", "Time to the real digits' distance", train_to_records, 130, trains=True),
 )
 

@@ -19,7 +19,7 @@ from tests.gpu.torchrun import last_line
 from tests.train.idx_files import write_folder
 from tests.train.running import weights_of
 
-STEPS: Final = {"cuda": 1500, "cpu": 60}
+STEPS: Final = {"cuda": 600, "cpu": 60}
 """Few enough for a CPU to take up a GPU's run."""
 BATCH: Final = 32
 PATIENCE: Final = 60.0

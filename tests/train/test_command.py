@@ -75,7 +75,13 @@ def test_a_full_stdout_is_one_line_after_a_whole_run(
         (["--entropy", "nan"], 2, "--entropy must be 0 or more"),
         (["--legible", "-1"], 2, "--legible must be 0 or more"),
         (["--latent-std", "1.1"], 2, "--latent-std must be above 0 and at most 1"),
+        (["--discriminator-width", "3"], 2, "--discriminator-width must be from 1 to 2"),
         (["--arch", "tutorial", "--gamma", "1"], 2, "--gamma: --arch tutorial has no use for it"),
+        (
+            ["--arch", "tutorial", "--discriminator-width", "2"],
+            2,
+            "--discriminator-width: --arch tutorial has no use for it",
+        ),
         (["--minutes", "nan"], 2, "--minutes must be greater than 0"),
         (["--batch-size", "1"], 2, "--batch-size must be from 2"),
         (["--seed", "-1"], 2, "--seed must be from 0"),
