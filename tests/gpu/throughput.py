@@ -26,6 +26,8 @@ SECONDS: Final = {"cuda": 0.15, "cpu": 0.05}
 COMPILED: Final = {"cuda": (1, 1024, MAX_BATCH), "cpu": (64,)}
 """Each shape is compiled anew, so that none pays for being general."""
 NO_LABEL: Final = -1
+ON_DEVICE: Final = " on device"
+"""Ends the name of a way that leaves its pictures on the device."""
 ENOUGH: Final = {"cuda": 125.0, "cpu": 60.0}
 """Seconds after which no further batch size is begun."""
 
@@ -77,7 +79,7 @@ def bound_cases(model: ModelFile, context: Context, batch: int) -> dict[str, Wor
     cases: dict[str, Work] = {}
     for name, options in kinds.items():
         bound = BoundBatch(open_bare(model, context.provider, options), context.provider, feeds)
-        cases |= {name: bound.go_and_return, f"{name} on device": bound.stay}
+        cases |= {name: bound.go_and_return, f"{name}{ON_DEVICE}": bound.stay}
     return cases
 
 
@@ -85,13 +87,13 @@ def torch_cases(model: ModelFile, draw: Draw, device: str, batch: int) -> dict[s
     """Return PyTorch's ways; the compiled ones at a few batch sizes, since compiling takes seconds."""
     feeds = draw_feeds(model, batch)
     stay, go = make_works(draw, feeds, device)
-    cases: dict[str, Work] = {"eager": go, "eager on device": stay}
+    cases: dict[str, Work] = {"eager": go, f"eager{ON_DEVICE}": stay}
     if batch in COMPILED[device]:
         for name, mode in (("compile", "default"), ("compile with graphs", "reduce-overhead")):
             if mode == "default" or device == "cuda":
                 compiled = torch.compile(draw, mode=mode, dynamic=False)
                 stay, go = make_works(compiled, feeds, device)
-                cases |= {name: go, f"{name} on device": stay}
+                cases |= {name: go, f"{name}{ON_DEVICE}": stay}
     return cases
 
 
@@ -109,10 +111,12 @@ def draw_chart(context: Context, limits: dict[str, float], found: dict[int, dict
     """Draw images per second over batch sizes, with the limits as lines."""
     figure = Figure(figsize=(10, 7), layout="constrained")
     axes = figure.subplots()
-    for name in sorted({name for rates in found.values() for name in rates}):
+    names = sorted({name for rates in found.values() for name in rates})
+    colours = {way: f"C{at}" for at, way in enumerate(name for name in names if not name.endswith(ON_DEVICE))}
+    for name in names:
         points = sorted((batch, rates[name]) for batch, rates in found.items() if name in rates)
-        style = "--" if name.endswith("on device") else "-"
-        axes.plot(*zip(*points, strict=True), style, marker=".", label=name)
+        style, colour = "--" if name.endswith(ON_DEVICE) else "-", colours[name.removesuffix(ON_DEVICE)]
+        axes.plot(*zip(*points, strict=True), style, color=colour, marker=".", label=name)
     for name, rate in limits.items():
         axes.axhline(rate, color="grey", linewidth=0.7)
         axes.text(1, rate, f"limit: {name}", fontsize=7, color="grey")

@@ -418,10 +418,23 @@ def test_a_run_from_another_kind_of_device_goes_on(
     saved = torch.load(folder / "resume.pt", weights_only=True)
     saved["facts"]["device"] = saved["facts"]["settings"]["device"] = "cuda"
     saved["random"] = torch.zeros(16, dtype=torch.uint8)  # the size of a CUDA generator's state
-    torch.save(saved, folder / "resume.pt")
+    with monkeypatch.context() as patch:
+        patch.setattr("torch.serialization.location_tag", lambda _: "cuda:0")
+        torch.save(saved, folder / "resume.pt")
     go_on(folder, device="cpu")
     assert "device: cpu now, cuda before" in "".join(capsys.readouterr())
     assert checkpoint.read(folder / "gen.pt")[0].training["steps"] == 6
+
+
+def test_a_run_with_a_wider_discriminator_goes_on(data: Path, finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    begin(data, folder, discriminator_width=2)
+    go_on(folder, steps=8)
+    wide, usual = (
+        torch.load(run / "resume.pt", weights_only=True)["discriminator"]["logit.weight"].shape[1]
+        for run in (folder, finished)
+    )
+    assert wide == 2 * usual
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "foreign"])
