@@ -61,10 +61,12 @@ def build_graph(checkpoint: Checkpoint, generator: nn.Module, opset: int) -> onn
     return _clean(model)
 
 
-def count_unfolded_nodes(checkpoint: Checkpoint, generator: nn.Module, opset: int) -> int:
-    """Return how many nodes the exporter makes of the generator as it stands, if nothing is folded."""
+def count_operations(checkpoint: Checkpoint, generator: nn.Module) -> int:
+    """Return how many operations of PyTorch the contract's outputs take as the generator stands."""
+    example = example_inputs(checkpoint)
     with _quiet():
-        return len(_run_exporter(generator, example_inputs(checkpoint), opset, optimize=False).graph.node)
+        traced = torch.export.export(ContractModule(generator), example, dynamic_shapes=_batch_axes(example))
+    return sum(node.op == "call_function" for node in traced.graph.nodes)
 
 
 def example_inputs(checkpoint: Checkpoint) -> tuple[Tensor, ...]:
@@ -130,25 +132,27 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _run_exporter(
-    generator: nn.Module, example: tuple[Tensor, ...], opset: int, optimize: bool = True
-) -> onnx.ModelProto:
+def _run_exporter(generator: nn.Module, example: tuple[Tensor, ...], opset: int) -> onnx.ModelProto:
     """Run torch.export's ONNX exporter with a symbolic batch."""
-    batch = torch.export.Dim(contract.BATCH_AXIS)
     program = torch.onnx.export(
         ContractModule(generator),
         example,
         dynamo=True,
         external_data=False,
         opset_version=opset,
-        optimize=optimize,
         input_names=[contract.INPUT_LATENT, contract.INPUT_LABEL][: len(example)],
         output_names=[contract.OUTPUT_IMAGE, contract.OUTPUT_SAMPLE],
-        dynamic_shapes=(tuple({0: batch} for _ in example),),
+        dynamic_shapes=_batch_axes(example),
         verbose=False,
     )
     assert program is not None
     return program.model_proto
+
+
+def _batch_axes(example: tuple[Tensor, ...]) -> tuple[tuple[dict[int, Any], ...]]:
+    """Return which axes of a `ContractModule`'s inputs are symbolic: the first of each."""
+    batch = torch.export.Dim(contract.BATCH_AXIS)
+    return (tuple({0: batch} for _ in example),)
 
 
 def _clean(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -14,7 +14,7 @@ from export.checks import CHECKS, Candidate, Finding
 from export.checks.candidate import refuse_without_cuda
 from export.checks.metadata import check_differences, check_metadata
 from export.checks.whole import check_sampler
-from export.convert import annotate, build_graph, count_unfolded_nodes, describe
+from export.convert import annotate, build_graph, count_operations, describe
 from export.errors import CheckpointRefusedError, ExportError
 from mnist_sample import contract
 from mnist_sample.errors import OutputError, UsageError
@@ -85,8 +85,8 @@ def make_verified(
     report(
         Finding(
             "folding",
-            f"{count_unfolded_nodes(checkpoint, generator, options.opset)} nodes as traced, "
-            f"{len(model.graph.node)} after folding",
+            f"{count_operations(checkpoint, generator)} operations as traced, "
+            f"{len(model.graph.node)} nodes after folding",
         )
     )
     draft = annotate(model, describe(checkpoint, sha256, {}))

@@ -87,7 +87,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch, digits: Exported) -> Callable[[Mutan
 
         monkeypatch.setattr(export.run, "build_graph", build)
         monkeypatch.setattr(export.checks.whole, "build_graph", build)
-        monkeypatch.setattr(export.run, "count_unfolded_nodes", lambda *_: 0)
+        monkeypatch.setattr(export.run, "count_operations", lambda *_: 0)
 
     return install
 
@@ -148,7 +148,7 @@ def test_untrue_metadata_is_found(monkeypatch: pytest.MonkeyPatch, digits: Expor
         return convert.describe(*args) | {contract.KEY_ARCHITECTURE: "resnet"}  # type: ignore[arg-type]
 
     monkeypatch.setattr(export.run, "describe", describe)
-    monkeypatch.setattr(export.run, "count_unfolded_nodes", lambda *_: 0)
+    monkeypatch.setattr(export.run, "count_operations", lambda *_: 0)
     assert "resnet" in export_fails(digits, target, errors.MetadataError)
 
 
@@ -159,7 +159,7 @@ def test_a_missing_entry_is_found(monkeypatch: pytest.MonkeyPatch, digits: Expor
         return entries
 
     monkeypatch.setattr(export.run, "describe", describe)
-    monkeypatch.setattr(export.run, "count_unfolded_nodes", lambda *_: 0)
+    monkeypatch.setattr(export.run, "count_operations", lambda *_: 0)
     assert "evaluation" in export_fails(digits, target, errors.MetadataError)
 
 
