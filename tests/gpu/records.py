@@ -43,25 +43,30 @@ def train_to_records(context: Context, report: Report) -> None:
     device = torch.device(context.device)
     data = load_dataset(str(context.data), print)
     quality = make_quality(data)
+    found: Found = {}
 
-    def run(config: TrainConfig) -> dict[float, Record]:
+    def run(config: TrainConfig) -> None:
         what = f"{name(config)}, seed {config.seed}"
         if time.monotonic() - begun > ENOUGH[context.device]:
             report.skip(what, "no time left")
-            return {}
-        records = race(data, config, device, quality, TARGETS, max(1, (config.steps or 1) // READINGS))
+            return
+        every = max(1, (config.steps or 1) // READINGS)
+        records = race(data, config, device, quality, TARGETS, every)
+        found[config] = records
         text = ", ".join(f"{target:g} x in {record.seconds:.2f} s" for target, record in records.items())
         seconds = {f"{target:g}": record.seconds for target, record in records.items()}
         report.measure(what, text or "no target met", **seconds)
-        return records
 
     default = replace(DEFAULTS["digits"], bf16=has_fast_bf16(device), device=device.type)
     configs = [replace(default, batch_size=batch, steps=steps) for batch, steps in RACES[context.device]]
     warm_up(data, configs[0], device)
-    found = {config: run(config) for config in configs}
-    best = {target: config for target in TARGETS if (config := find_fastest(found, target))}
+    for config in configs:
+        run(config)
+    fastest = {target: find_fastest(found, target) for target in TARGETS}
+    best = {target: config for target, config in fastest.items() if config}
     for config in dict.fromkeys(best.values()):
-        found |= {other: run(other) for other in (replace(config, seed=seed) for seed in MORE_SEEDS)}
+        for seed in MORE_SEEDS:
+            run(replace(config, seed=seed))
     for target in TARGETS:
         report_target(report, target, best.get(target), found)
 
