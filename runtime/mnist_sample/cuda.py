@@ -17,7 +17,7 @@ INSTALL: Final = 'pip install "mnist-sample[cuda]" (from a checkout: pip install
 _NVIDIA_PCI_VENDOR: Final = "0x10de"
 _ERROR_NO_DEVICE: Final = 100
 """CUDA_ERROR_NO_DEVICE in cuda.h."""
-_BROKEN_LIBRARY: Final = re.compile(r"dlopen failed for ([^\s:]+)")
+_BROKEN_LIBRARY: Final = re.compile(r"(?:dlopen|LoadLibrary) failed for ([^\s:]+)")
 _COLOUR: Final = re.compile("\x1b\\[[0-9;]*m")
 _MISSING_LIBRARY: Final = re.compile(
     r'([^\s"]+\.so[.\d]*): cannot open shared object|([^\s"]+\.dll)"? which is missing'

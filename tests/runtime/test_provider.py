@@ -180,6 +180,10 @@ def test_onnxruntime_may_not_go_on_on_cpu_by_itself(conditional: Path, pretend: 
             "cublas64_13.dll is missing",
         ),
         ("libcublasLt.so.13: cannot open shared object file", "libcublasLt.so.13 is missing"),
+        (
+            "cuDNN is unavailable or disabled: LoadLibrary failed for cudnn64_9.dll with error 2",
+            "the library cudnn64_9.dll does not load",
+        ),
         ("first\nCUDA driver version is insufficient\n", "provider (CUDA driver version is insufficient)"),
         ("", "could not use its CUDA provider"),
     ],
