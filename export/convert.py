@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from export.errors import BatchStatisticsError
 from export.fold import fold
 from export.merge import merge_positions
+from export.traced import batch_axes
 from mnist_sample import __version__, contract
 from mnist_sample.modelfile import seal
 from models.checkpoint import Checkpoint
@@ -65,7 +66,9 @@ def count_operations(checkpoint: Checkpoint, generator: nn.Module) -> int:
     """Return how many operations of PyTorch the contract's outputs take as the generator stands."""
     example = example_inputs(checkpoint)
     with _quiet():
-        traced = torch.export.export(ContractModule(generator), example, dynamic_shapes=_batch_axes(example))
+        traced = torch.export.export(
+            ContractModule(generator), example, dynamic_shapes=(batch_axes(example),)
+        )
     return sum(node.op == "call_function" for node in traced.graph.nodes)
 
 
@@ -142,17 +145,11 @@ def _run_exporter(generator: nn.Module, example: tuple[Tensor, ...], opset: int)
         opset_version=opset,
         input_names=[contract.INPUT_LATENT, contract.INPUT_LABEL][: len(example)],
         output_names=[contract.OUTPUT_IMAGE, contract.OUTPUT_SAMPLE],
-        dynamic_shapes=_batch_axes(example),
+        dynamic_shapes=(batch_axes(example),),
         verbose=False,
     )
     assert program is not None
     return program.model_proto
-
-
-def _batch_axes(example: tuple[Tensor, ...]) -> tuple[tuple[dict[int, Any], ...]]:
-    """Return which axes of a `ContractModule`'s inputs are symbolic: the first of each."""
-    batch = torch.export.Dim(contract.BATCH_AXIS)
-    return (tuple({0: batch} for _ in example),)
 
 
 def _clean(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 
+from mnist_sample import contract
+
 aten = torch.ops.aten
+
+
+def batch_axes(example: tuple[Tensor, ...]) -> tuple[dict[int, Any], ...]:
+    """Return which axes of a module's inputs are symbolic: the first of each, called `batch`."""
+    batch = torch.export.Dim(contract.BATCH_AXIS)
+    return tuple({0: batch} for _ in example)
 
 
 def trace(module: nn.Module, example: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
     """Trace `module` with a dynamic first dimension called `batch` on every input."""
-    batch = torch.export.Dim("batch")
-    return torch.export.export(module, example, dynamic_shapes=tuple({0: batch} for _ in example))
+    return torch.export.export(module, example, dynamic_shapes=batch_axes(example))
 
 
 def value_of(traced: fx.GraphModule, node: object) -> Tensor:
