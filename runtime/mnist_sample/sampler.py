@@ -17,7 +17,7 @@ from mnist_sample.errors import UsageError
 from mnist_sample.labels import LabelSource, choose_labels
 from mnist_sample.modelfile import ModelFile, read_model
 from mnist_sample.randomness import MAX_INDEX, check_range, draw_latents
-from mnist_sample.session import ProviderChoice, ProviderName, open_session, run_graph
+from mnist_sample.session import ProviderChoice, ProviderName, make_feeds, open_session, run_graph
 
 MAX_BATCH: Final = 65_536
 MAX_THREADS: Final = 1024
@@ -230,9 +230,7 @@ class Sampler:
         rows = len(latents)
         full = self.batch_size if self.provider == "cuda" else 0
         padding = max(full - rows, -rows % _ROW_MULTIPLE)
-        feeds: dict[str, NDArray[Any]] = {contract.INPUT_LATENT: _pad(latents, padding)}
-        if self.model.classes:
-            feeds[contract.INPUT_LABEL] = _pad(labels, padding)
+        feeds = make_feeds(self.model, _pad(latents, padding), _pad(labels, padding))
         return Samples(run_graph(self._opened, feeds, contract.OUTPUT_IMAGE)[:rows], labels)
 
 

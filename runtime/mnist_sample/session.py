@@ -95,10 +95,18 @@ def _open_cuda(model: ModelFile, rows: int) -> onnxruntime.InferenceSession | Pr
 
 def _try_out(session: onnxruntime.InferenceSession, model: ModelFile, rows: int) -> None:
     """Draw a batch: without cuDNN, or on a GPU that it has no code for, onnxruntime fails only then."""
-    feeds: dict[str, NDArray[Any]] = {contract.INPUT_LATENT: np.zeros((rows, model.latent_dim), np.float32)}
+    latents, labels = np.zeros((rows, model.latent_dim), np.float32), np.zeros(rows, np.int64)
+    session.run([contract.OUTPUT_IMAGE], make_feeds(model, latents, labels))
+
+
+def make_feeds(
+    model: ModelFile, latents: NDArray[np.float32], labels: NDArray[np.int64]
+) -> dict[str, NDArray[Any]]:
+    """Return the graph's inputs by name; an unconditional model takes no labels."""
+    feeds: dict[str, NDArray[Any]] = {contract.INPUT_LATENT: latents}
     if model.classes:
-        feeds[contract.INPUT_LABEL] = np.zeros(rows, np.int64)
-    session.run([contract.OUTPUT_IMAGE], feeds)
+        feeds[contract.INPUT_LABEL] = labels
+    return feeds
 
 
 def _first_line(error: Exception) -> str:
