@@ -151,7 +151,7 @@ TUTORIAL_PRINTED: Final = replace(
 """The tutorial's own setting: Adam as it comes, lr 0.01, a BatchNorm on D's logits."""
 
 
-_RELATIVISTIC: Final = frozenset({"gamma", "legible", "discriminator_width"})
+_DIGITS_ONLY: Final = frozenset({"gamma", "legible", "discriminator_width"})
 """Settings that only the `digits` pair and its relativistic objective heed."""
 
 
@@ -169,7 +169,7 @@ def make_config(arch: str, given: Mapping[str, Any]) -> TrainConfig:
     defaults = DEFAULTS[arch]
     if arch == "tutorial" and chosen.get("lr") == TUTORIAL_PRINTED.lr:
         defaults = TUTORIAL_PRINTED
-    useless = sorted(_RELATIVISTIC & chosen.keys()) if defaults.objective == "bce" else []
+    useless = sorted(_DIGITS_ONLY & chosen.keys()) if defaults.objective == "bce" else []
     options = " and ".join(f"--{name.replace('_', '-')}" for name in useless)
     _check(not useless, f"{options}: --arch {arch} has no use for it")
     if "minutes" in chosen and "steps" not in chosen:
