@@ -55,8 +55,9 @@ def test_the_metrics_hold_every_loss_the_speed_and_the_rate(finished: Path) -> N
             "loss_fake_fake",
             "loss_fake_real",
         } <= line.keys()
-        # Both are rounded, and six steps take few milliseconds.
-        assert 6 * line["step"] / line["images_per_second"] == pytest.approx(line["seconds"], abs=0.001)
+        # Both are rounded: the rate counts on a fast machine, the seconds on a slow one.
+        images, rounding = 6 * line["step"], 0.05 * line["seconds"] / line["images_per_second"]
+        assert images / line["images_per_second"] == pytest.approx(line["seconds"], abs=0.001 + rounding)
     rates = [line["lr"] for line in lines]
     assert rates == sorted(rates, reverse=True)
 
