@@ -24,6 +24,7 @@ class Architecture:
         generator: builds the generator from a config.
         discriminator: builds the discriminator that fits a config, so many times its usual width.
         conditional: whether it can take labels.
+        latent_weight: the generator's weight that meets the latents, of a layer without bias.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Architecture:
     generator: Callable[[Any], nn.Module]
     discriminator: Callable[[Any, int], nn.Module]
     conditional: bool
+    latent_weight: str
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -40,6 +42,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         generator=DigitsGenerator,
         discriminator=lambda config, width: DigitsDiscriminator(config.classes, width=width),
         conditional=True,
+        latent_weight="project.weight",
     ),
     "tutorial": Architecture(
         name="tutorial",
@@ -47,6 +50,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         generator=TutorialGenerator,
         discriminator=lambda _config, _width: TutorialDiscriminator(),
         conditional=False,
+        latent_weight="latent_space.0.0.weight",
     ),
 }
 

@@ -1,0 +1,207 @@
+"""The mean of several generators: a generator itself, and refused where it would be none."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from models import checkpoint
+from models.checkpoint import Checkpoint
+from tests.models.checkpoints import KINDS, make_checkpoint
+from train.average import run_command
+
+START = "ab" * 32
+
+
+def write(path: Path, seed: int, kind: str = "digits", start: str = START, **facts: Any) -> Path:
+    """Write the checkpoint of a run that began with the generator `start`."""
+    training = {"data": "MNIST", "seed": seed, "settings": {"start_sha256": start}, **facts}
+    path.write_bytes(checkpoint.encode(replace(make_checkpoint(kind, seed), training=training)))
+    return path
+
+
+def read(path: Path) -> Checkpoint:
+    return checkpoint.read(path)[0]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: Path | str) -> int:
+    """Run the command in this process and return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["average", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        run_command()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def draw(trained: Checkpoint, latent: Tensor) -> Tensor:
+    label = torch.arange(len(latent)) % trained.config.classes if trained.config.classes else None
+    with torch.inference_mode():
+        sample: Tensor = trained.build_generator()(*(latent,) if label is None else (latent, label))
+    return sample
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    return write(tmp_path / "one.pt", 1), write(tmp_path / "two.pt", 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_writes_the_mean_of_every_weight(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write(tmp_path / f"{seed}.pt", seed, kind) for seed in (1, 2, 3)]
+    assert run(monkeypatch, *paths, "--out", tmp_path / "mean.pt") == 0
+    mean, parts = read(tmp_path / "mean.pt"), [read(path) for path in paths]
+    assert (mean.architecture, mean.config, mean.class_names) == (
+        parts[0].architecture,
+        parts[0].config,
+        parts[0].class_names,
+    )
+    for name, tensor in mean.weights.items():
+        if tensor.is_floating_point():
+            wanted = torch.stack([part.weights[name].double() for part in parts]).mean(0)
+            assert torch.allclose(tensor.double(), wanted, rtol=1e-6, atol=1e-8), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_latents_of_that_spread_become_those_of_spread_one(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write(tmp_path / f"{seed}.pt", seed, kind) for seed in (1, 2)]
+    assert run(monkeypatch, *paths, "--out", tmp_path / "plain.pt") == 0
+    assert run(monkeypatch, *paths, "--latent-std", "0.5", "--out", tmp_path / "wide.pt") == 0
+    plain, wide = read(tmp_path / "plain.pt"), read(tmp_path / "wide.pt")
+    latent = torch.randn(8, plain.config.latent_dim, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(draw(wide, latent / 2), draw(plain, latent), atol=1e-6)
+    assert not torch.allclose(draw(wide, latent), draw(plain, latent), atol=1e-5)
+
+
+def test_it_tells_how_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [write(tmp_path / "1.pt", 1, device="cuda"), write(tmp_path / "2.pt", 2, device="cpu")]
+    assert run(monkeypatch, *paths, "--latent-std", "0.98", "--out", tmp_path / "mean.pt") == 0
+    mean = read(tmp_path / "mean.pt")
+    assert mean.training["data"] == "MNIST"
+    assert "device" not in mean.training, "they do not agree on it"
+    assert mean.training["latent_std"] == 0.98
+    for path, part in zip(paths, mean.training["average_of"], strict=True):
+        trained, sha256 = checkpoint.read(path)
+        assert part == {"sha256": sha256, "training": trained.training}
+    assert mean.evaluation == {}, "nobody has measured it"
+
+
+def test_it_says_what_it_wrote(
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, *pair, "--out", tmp_path / "mean.pt") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'mean.pt'} written\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "kind", "complaint"),
+    [
+        ("cd" * 32, "digits", "did not begin with the same generator"),
+        ("", "digits", "did not begin with the same generator"),
+        (START, "unconditional", "of another shape or of other classes"),
+    ],
+)
+def test_generators_that_did_not_begin_as_one_are_refused(
+    start: str,
+    kind: str,
+    complaint: str,
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "mean.pt").write_text("what stood there")
+    stranger = write(tmp_path / "stranger.pt", 3, kind, start)
+    assert run(monkeypatch, *pair, stranger, "--out", tmp_path / "mean.pt") == 1
+    error = capsys.readouterr().err
+    assert complaint in error
+    assert "stranger.pt" in error
+    assert (tmp_path / "mean.pt").read_text() == "what stood there"
+
+
+@pytest.mark.parametrize("settings", [None, [], {}, {"start_sha256": 7}, {"start_sha256": ""}])
+def test_first_runs_are_refused(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [write(tmp_path / f"{seed}.pt", seed, settings=settings) for seed in (1, 2)]
+    assert run(monkeypatch, *paths, "--out", tmp_path / "mean.pt") == 1
+    assert "train each with --start-from and the same gen.pt" in capsys.readouterr().err
+
+
+def test_a_file_that_is_no_generator_is_named(
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "text.pt").write_text("no generator")
+    for name in ("text.pt", "missing.pt"):
+        assert run(monkeypatch, pair[0], tmp_path / name, "--out", tmp_path / "mean.pt") == 1
+        assert name in capsys.readouterr().err
+        assert not (tmp_path / "mean.pt").exists()
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.01", "nan"])
+def test_a_spread_out_of_range_is_wrong_usage(
+    value: str,
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, *pair, "--latent-std", value, "--out", tmp_path / "mean.pt") == 2
+    assert "--latent-std must be above 0 and at most 1" in capsys.readouterr().err
+
+
+def test_one_generator_is_wrong_usage(
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one = pair[0]
+    copied = tmp_path / "copy.pt"
+    copied.write_bytes(one.read_bytes())
+    assert run(monkeypatch, one, "--out", tmp_path / "mean.pt") == 2
+    for again in (one, copied):
+        assert run(monkeypatch, one, again, "--out", tmp_path / "mean.pt") == 2
+        assert "named twice, or is a copy" in capsys.readouterr().err
+
+
+def test_no_generator_is_written_over(
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = pair[1].read_bytes()
+    (tmp_path / "link.pt").symlink_to(pair[1])
+    for out in (pair[1], tmp_path / "link.pt"):
+        assert run(monkeypatch, *pair, "--out", out) == 2
+        assert "is one of the generators" in capsys.readouterr().err
+    assert pair[1].read_bytes() == before
+
+
+def test_a_missing_folder_is_one_line(
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, *pair, "--out", tmp_path / "nowhere" / "mean.pt") == 1
+    error = capsys.readouterr().err
+    assert "cannot write" in error
+    assert "No such file or directory" in error
+    assert len(error.splitlines()) == 1

@@ -1,0 +1,118 @@
+"""Averages the weights of several generators that began as one.
+
+Second runs that begin with the same generator (`--start-from`) end near enough to one another that the mean
+of their weights is a generator too, and a better one than most of them: what each run got wrong by chance
+cancels out (model soups: Wortsman et al., arXiv 2203.05482).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from mnist_sample.errors import MnistSampleError, UsageError
+from mnist_sample.files import write_atomically
+from models import checkpoint
+from models.checkpoint import Checkpoint, CheckpointError
+from models.registry import get_architecture
+
+MAX_GENERATORS: Final = 100
+SHARED: Final = ("data", "data_sha256", "seen_mnist", "versions")
+"""Facts that an average has of its own where all its generators agree on them."""
+
+
+class AveragingError(MnistSampleError):
+    """The generators cannot be averaged."""
+
+
+def average(paths: Sequence[Path], latent_std: float, out: Path) -> None:
+    """Write the mean of some generators' weights as a checkpoint.
+
+    Args:
+        paths: their `gen.pt` files.
+        latent_std: the spread of latents that the average is to take for 1, as in training; in (0, 1].
+        out: the checkpoint to write; never one of `paths`.
+
+    Raises:
+        UsageError: too few or too many generators, `latent_std` is out of range, or `out` is one of them.
+        AveragingError: a file cannot be read, or the generators did not begin as one.
+        OSError: `out` cannot be written.
+    """
+    if not 2 <= len(paths) <= MAX_GENERATORS:
+        raise UsageError(f"name from 2 to {MAX_GENERATORS} generators to average")
+    if not 0 < latent_std <= 1:
+        raise UsageError("--latent-std must be above 0 and at most 1")
+    if out.resolve() in [path.resolve() for path in paths]:
+        raise UsageError(f"--out: {out} is one of the generators; name another file")
+    trained: list[Checkpoint] = []
+    digests: list[str] = []
+    for path in paths:
+        one, sha256 = _read(path)
+        if sha256 in digests:
+            raise UsageError(f"{path} is named twice, or is a copy of another: name each generator once")
+        if trained:
+            _check_kin(trained[0], one, paths[0], path)
+        trained.append(one)
+        digests.append(sha256)
+    write_atomically(out, checkpoint.encode(_average(trained, digests, latent_std)))
+
+
+def _read(path: Path) -> tuple[Checkpoint, str]:
+    try:
+        return checkpoint.read(path)
+    except CheckpointError as error:
+        raise AveragingError(str(error)) from error
+
+
+def _check_kin(first: Checkpoint, other: Checkpoint, first_path: Path, path: Path) -> None:
+    """Refuse generators whose mean is none: of other shapes or classes, or of runs that began apart."""
+    if (first.architecture, first.config, first.class_names) != (
+        other.architecture,
+        other.config,
+        other.class_names,
+    ):
+        raise AveragingError(f"{path} is a generator of another shape or of other classes than {first_path}")
+    start = _start_of(first)
+    if start is None or start != _start_of(other):
+        raise AveragingError(
+            f"{first_path} and {path} did not begin with the same generator, so the mean of their weights "
+            "would be none: train each with --start-from and the same gen.pt"
+        )
+
+
+def _start_of(trained: Checkpoint) -> str | None:
+    """Return the digest of the generator that a run began with; None where it began anew."""
+    settings = trained.training.get("settings")
+    digest = settings.get("start_sha256") if isinstance(settings, dict) else None
+    return digest if isinstance(digest, str) and len(digest) == hashlib.sha256().digest_size * 2 else None
+
+
+def _average(trained: list[Checkpoint], digests: list[str], latent_std: float) -> Checkpoint:
+    first = trained[0]
+    weights = {name: _mean([one.weights[name] for one in trained]) for name in first.weights}
+    # A layer without bias that meets the latents alone: wider latents are larger weights.
+    latent_weight = get_architecture(first.architecture).latent_weight
+    weights[latent_weight] = (weights[latent_weight].double() / latent_std).float()
+    facts: dict[str, Any] = {
+        name: first.training[name]
+        for name in SHARED
+        if name in first.training and all(one.training.get(name) == first.training[name] for one in trained)
+    }
+    facts["latent_std"] = latent_std
+    facts["average_of"] = [
+        {"sha256": digest, "training": one.training} for digest, one in zip(digests, trained, strict=True)
+    ]
+    return replace(first, weights=weights, training=facts, evaluation={})
+
+
+def _mean(tensors: list[Tensor]) -> Tensor:
+    """Return the mean, in float64 until the end; of counters, which nothing reads any more, the first."""
+    if not tensors[0].is_floating_point():
+        return tensors[0]
+    return torch.stack(tensors).double().mean(dim=0).to(tensors[0].dtype)
