@@ -91,12 +91,10 @@ def test_auto_says_what_it_took_and_why(
     assert (sampler.provider, sampler.provider_note) == ("cpu", NO_GPU.cause)
 
 
-def test_what_this_machine_really_does(conditional: Path) -> None:
-    """No pretence: `auto` says what the open session says, and `cuda` works where `auto` takes it."""
+def test_without_a_gpu_this_machine_draws_on_the_cpu(conditional: Path) -> None:
+    """No pretence: the suite hides GPUs, and what onnxruntime then opens is what the sampler says."""
     sampler = Sampler(conditional)
-    if sampler.provider == "cuda":
-        assert Sampler(conditional, "cuda").session.get_providers()[0] == "CUDAExecutionProvider"
-        return
+    assert sampler.provider == "cpu"
     assert sampler.session.get_providers() == ["CPUExecutionProvider"]
     assert sampler.provider_note
     with pytest.raises(ProviderError, match="CUDA does not work here"):
