@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -23,8 +23,6 @@ from models.checkpoint import Checkpoint, CheckpointError
 from models.registry import get_architecture
 
 MAX_GENERATORS: Final = 100
-SHARED: Final = ("data", "data_sha256", "seen_mnist", "versions")
-"""Facts that an average has of its own where all its generators agree on them."""
 
 
 class AveragingError(MnistSampleError):
@@ -41,7 +39,8 @@ def average(paths: Sequence[Path], latent_std: float, out: Path) -> None:
 
     Raises:
         UsageError: too few or too many generators, `latent_std` is out of range, or `out` is one of them.
-        AveragingError: a file cannot be read, or the generators did not begin as one.
+        AveragingError: a file cannot be read, the generators did not begin as one, or their average would be
+            no checkpoint.
         OSError: `out` cannot be written.
     """
     if not 2 <= len(paths) <= MAX_GENERATORS:
@@ -60,7 +59,12 @@ def average(paths: Sequence[Path], latent_std: float, out: Path) -> None:
             _check_kin(trained[0], one, paths[0], path)
         trained.append(one)
         digests.append(sha256)
-    write_atomically(out, checkpoint.encode(_average(trained, digests, latent_std)))
+    try:
+        content = checkpoint.encode(_average(trained, digests, latent_std))
+        checkpoint.decode(content)
+    except CheckpointError as error:
+        raise AveragingError(f"the average of these generators is none: {error}") from error
+    write_atomically(out, content)
 
 
 def _read(path: Path) -> tuple[Checkpoint, str]:
@@ -99,15 +103,17 @@ def _average(trained: list[Checkpoint], digests: list[str], latent_std: float) -
     # A layer without bias that meets the latents alone: wider latents are larger weights.
     latent_weight = get_architecture(first.architecture).latent_weight
     weights[latent_weight] = (weights[latent_weight].double() / latent_std).float()
-    facts: dict[str, Any] = {
-        name: first.training[name]
-        for name in SHARED
-        if name in first.training and all(one.training.get(name) == first.training[name] for one in trained)
+    agreed = {
+        name: fact
+        for name, fact in first.training.items()
+        if all(name in one.training and one.training[name] == fact for one in trained)
     }
-    facts["latent_std"] = latent_std
-    facts["average_of"] = [
-        {"sha256": digest, "training": one.training} for digest, one in zip(digests, trained, strict=True)
-    ]
+    facts = agreed | {
+        "latent_std": latent_std,
+        "average_of": [
+            {"sha256": digest, "training": one.training} for digest, one in zip(digests, trained, strict=True)
+        ],
+    }
     return replace(first, weights=weights, training=facts, evaluation={})
 
 

@@ -153,6 +153,24 @@ def test_a_file_that_is_no_generator_is_named(
         assert not (tmp_path / "mean.pt").exists()
 
 
+def test_an_average_that_nobody_could_read_is_not_written(
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(monkeypatch, *pair, "--latent-std", "1e-45", "--out", tmp_path / "mean.pt") == 1
+    deep: list[Any] = []
+    for _ in range(10):
+        deep = [deep]
+    stranger = write(tmp_path / "deep.pt", 3, notes=deep)
+    assert run(monkeypatch, *pair, stranger, "--out", tmp_path / "mean.pt") == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert len(errors) == 2
+    assert all("the average of these generators is none" in error for error in errors)
+    assert not (tmp_path / "mean.pt").exists()
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "1.01", "nan"])
 def test_a_spread_out_of_range_is_wrong_usage(
     value: str,
