@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from mnist_sample.text import make_printable
+
 INSTALL: Final = 'pip install "mnist-sample[cuda]" (from a checkout: pip install ".[cuda]")'
 _NVIDIA_PCI_VENDOR: Final = "0x10de"
 _ERROR_NO_DEVICE: Final = 100
@@ -118,7 +120,7 @@ def explain_load_failure(noise: str) -> Problem:
     if broken:
         return Problem(f"the library {broken[1]} does not load", INSTALL)
     lines = [line.strip() for line in noise.splitlines() if line.strip()]
-    detail = f" ({lines[-1][:160]})" if lines else ""
+    detail = f" ({make_printable(lines[-1][:160])})" if lines else ""
     return Problem(f"onnxruntime could not use its CUDA provider{detail}", INSTALL)
 
 

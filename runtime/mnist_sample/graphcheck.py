@@ -23,6 +23,8 @@ MAX_MULTIPLIES_PER_SAMPLE: Final = 2**30
 _MAX_RANK: Final = 6
 _MAX_WINDOW: Final = 64
 """For kernel sizes, strides, dilations, paddings and block sizes: no 28 x 28 picture needs more."""
+_CHANNEL_BLOCK: Final = 16
+"""As many as onnxruntime computes together on AVX-512; 8 elsewhere."""
 _ELEMENT_BYTES: Final = {FLOAT: 4, INT64: 8, UINT8: 1}
 _BATCHES: Final = (2, 3, 5)
 """Shapes are worked out for each: one that fits only by chance, or has a fixed batch, fails for some."""
@@ -173,6 +175,8 @@ def _conv(node: _Node) -> _Tensor:
     )
     out = _Tensor(x.kind, (x.dims[0], weight.dims[0], *size))
     node.multiplies = out.elements * math.prod(weight.dims[1:])
+    # onnxruntime computes channels in blocks, and holds those that fill the last one up.
+    node.scratch = out.elements // weight.dims[0] * (-weight.dims[0] % _CHANNEL_BLOCK)
     return out
 
 

@@ -19,6 +19,7 @@ from mnist_sample.cuda import (
 )
 from mnist_sample.errors import ModelFileError, ProviderError
 from mnist_sample.modelfile import ModelFile
+from mnist_sample.text import make_printable
 
 ProviderChoice = Literal["auto", "cuda", "cpu"]
 ProviderName = Literal["cuda", "cpu"]
@@ -110,7 +111,8 @@ def make_feeds(
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    """Return the first line of what onnxruntime says, which may quote names of a stranger's file."""
+    return make_printable((str(error).strip().splitlines() or [type(error).__name__])[0][:300])
 
 
 def open_session(model: ModelFile, provider: ProviderChoice, rows: int = _TRIED_ROWS) -> OpenSession:

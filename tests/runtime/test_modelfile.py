@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -184,6 +185,22 @@ def _open_windows(model: ModelProto) -> None:
     )
 
 
+def _lone_channel(model: ModelProto) -> None:
+    """Add a convolution of one channel, which onnxruntime holds as 16: of few values, but for that."""
+    large = np.zeros((1, 1, 924, 924), np.float32)
+    shape = np.array([-1, 1, 1, 8])
+    for name, value in (("large", large), ("shape", shape), ("point", np.ones((1, 1, 1, 8), np.float32))):
+        model.graph.initializer.append(numpy_helper.from_array(value, name))
+    model.graph.node.extend(
+        [
+            helper.make_node("Reshape", ["latent", "shape"], ["row"]),
+            helper.make_node("Conv", ["row", "point"], ["pixel"]),
+            helper.make_node("Add", ["pixel", "large"], ["lone"]),
+            helper.make_node("Conv", ["lone", "point"], ["convolved"]),
+        ]
+    )
+
+
 def _name_at_length(model: ModelProto) -> None:
     _node("Relu")(model).op_type = "x" * 1_000_000
 
@@ -229,6 +246,7 @@ EDITS: list[tuple[Edit, str]] = [
     (_grow, "too much memory|too long"),
     (_pair, "mixes the samples of a batch"),
     (_open_windows, "too much memory"),
+    (_lone_channel, "too much memory"),
     (_name_at_length, "^.{1,600}$"),
     (_attribute("Conv", "strides", [0, 1]), "strides is out of bounds"),
     (_attribute("Conv", "pads", [-1, 1, 1, 1]), "pads is out of bounds"),
@@ -288,6 +306,19 @@ def test_a_graph_that_only_onnxruntime_refuses(tmp_path: Path) -> None:
     path = Standin().save(tmp_path / "edited.onnx", edit)
     with pytest.raises(ModelFileError, match=r"onnxruntime .* cannot load"):
         Sampler(path, "cpu")
+
+
+@pytest.mark.parametrize("provider", ["cpu", "auto"])
+def test_a_file_cannot_steer_the_terminal_through_onnxruntime(tmp_path: Path, provider: Any) -> None:
+    """Its errors quote the names of nodes, which are a stranger's."""
+
+    def edit(model: ModelProto) -> None:
+        model.graph.node.append(helper.make_node("Tanh", ["label"], ["unused"], name="\x1b[2J\x1b[31mdone"))
+
+    path = Standin().save(tmp_path / "edited.onnx", edit)
+    with pytest.raises(ModelFileError, match=r"cannot load .*\?\[2J\?\[31mdone") as raised:
+        Sampler(path, provider)
+    assert str(raised.value).isprintable()
 
 
 def _use_every_operator(model: ModelProto) -> None:
