@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from typing import Final, TextIO
@@ -25,13 +26,24 @@ def track(batches: Iterable[Samples], n: int, stream: TextIO) -> Iterator[Sample
             done += len(batch.images)
             now = time.monotonic()
             if now >= due:
-                due, drawn = now + _REDRAW_SECONDS, True
-                stream.write(_CLEAR_LINE + describe_progress(done, n, now - begun))
-                stream.flush()
+                drawn = _redraw(stream, describe_progress(done, n, now - begun))
+                due = now + _REDRAW_SECONDS if drawn else math.inf
     finally:
         if drawn:
-            stream.write(_CLEAR_LINE)
-            stream.flush()
+            _redraw(stream, "")
+
+
+def _redraw(stream: TextIO, line: str) -> bool:
+    """Put `line` in place of the last one; return False where nobody sees it any more.
+
+    A terminal may be closed in mid-run, and the work should come to its end all the same.
+    """
+    try:
+        stream.write(_CLEAR_LINE + line)
+        stream.flush()
+    except OSError:
+        return False
+    return True
 
 
 def describe_progress(done: int, n: int, seconds: float) -> str:

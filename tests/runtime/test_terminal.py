@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pty
@@ -148,6 +149,24 @@ def test_progress_tells_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> 
         "100% 40 of 40, 20 images/s, 0:00 left",
         "",
     ]
+
+
+class ClosedTerminal(io.StringIO):
+    """What stderr is once its terminal's window has been closed."""
+
+    writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_work_goes_on_when_its_terminal_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "time", PretendClock())
+    drawn = [Samples(np.zeros((10, 28, 28), np.uint8), np.zeros(10, np.int64))] * 4
+    stream = ClosedTerminal()
+    assert list(progress.track(drawn, 40, stream)) == drawn
+    assert stream.writes == 1, "nobody will ever see the line"
 
 
 def test_quick_work_shows_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
