@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from mnist_sample.randomness import draw_labels
 
 LabelSource = Callable[[int, int], NDArray[np.int64]]
 """`(start, n)` to the classes of samples `start` to `start + n`, int64 `[n]`; -1 where there are none."""
+_NOT_FLAT: Final = "labels are one integer, or a flat sequence of integers"
 
 
 def no_labels() -> LabelSource:
@@ -58,9 +60,12 @@ def choose_labels(
         return no_labels()
     if labels is None:
         return random_labels(seed, classes)
-    wanted = np.asarray(labels)
+    try:
+        wanted = np.asarray(labels)
+    except ValueError:  # rows of several lengths
+        raise UsageError(_NOT_FLAT) from None
     if (wanted.size and wanted.dtype.kind not in "iu") or wanted.ndim > 1:
-        raise UsageError("labels are one integer, or a flat sequence of integers")
+        raise UsageError(_NOT_FLAT)
     if wanted.size and not 0 <= int(wanted.min()) <= int(wanted.max()) < classes:
         raise UsageError(f"labels are class indices from 0 to {classes - 1}")
     if wanted.ndim == 0:

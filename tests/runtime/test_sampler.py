@@ -51,6 +51,7 @@ def test_given_labels_are_drawn(sampler: Sampler, labels: Any) -> None:
         ({"n": None, "labels": [1]}, "do not fit endless samples"),
         ({"n": 1, "labels": 1.5}, "one integer"),
         ({"n": 1, "labels": [[1]]}, "one integer"),
+        ({"n": 2, "labels": [[1], [2, 3]]}, "one integer"),
         ({"n": 1, "seed": -1}, "seed -1"),
         ({"n": 1, "start": MAX_INDEX}, f"indices go from 0 to {MAX_INDEX - 1}$"),
         ({"n": 10**30}, "out of range"),
