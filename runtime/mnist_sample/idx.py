@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnist_sample import contract
 from mnist_sample.errors import UsageError
@@ -26,6 +27,7 @@ _LABELS_MAGIC: Final = 0x00000801
 _FOLDER: Final = Path("MNIST", "raw")
 _MAX_COUNT: Final = 2**32 - 1
 """The header counts in 32 bits."""
+_MAX_LABEL: Final = 255
 
 
 def count_test(n: int) -> int:
@@ -43,6 +45,17 @@ def check_idx(job: Job) -> None:
         raise UsageError("this model is unconditional, and an idx folder needs labels: use --format npy")
     if job.n > _MAX_COUNT or job.start + job.n > TEST_OFFSET:
         raise UsageError(f"an idx folder holds up to {_MAX_COUNT} digits, of indices below {TEST_OFFSET}")
+
+
+def label_bytes(classes: tuple[str, ...]) -> NDArray[np.uint8]:
+    """Return the byte that stands for each class, uint8 `[classes]`: its name where all are numbers that fit.
+
+    Such names are the values of the labels file that the model was trained with; others are counted from 0.
+    """
+    numbers = [int(name) for name in classes if name.isascii() and name.isdecimal() and len(name) <= 3]
+    if [str(number) for number in numbers] == list(classes) and max(numbers) <= _MAX_LABEL:
+        return np.array(numbers, np.uint8)
+    return np.arange(len(classes), dtype=np.uint8)
 
 
 def draw_splits(job: Job) -> Generator[Samples]:
@@ -77,19 +90,22 @@ def _write_files(folder: Path, job: Job, batches: Iterator[Samples]) -> None:
             for what in ("images-idx3-ubyte", "labels-idx1-ubyte")
         ]
         files = [stack.enter_context(atomic_file(folder / name)) for name in names]
-        _write_split(files[0], files[1], batches, job.n)
-        _write_split(files[2], files[3], batches, count_test(job.n))
+        known = label_bytes(job.sampler.model.classes)
+        _write_split(files[0], files[1], batches, job.n, known)
+        _write_split(files[2], files[3], batches, count_test(job.n), known)
         for file in files:
             file.flush()
             os.fsync(file.fileno())
 
 
-def _write_split(images: BinaryIO, labels: BinaryIO, batches: Iterator[Samples], n: int) -> None:
+def _write_split(
+    images: BinaryIO, labels: BinaryIO, batches: Iterator[Samples], n: int, known: NDArray[np.uint8]
+) -> None:
     images.write(struct.pack(">IIII", _IMAGES_MAGIC, n, contract.IMAGE_SIZE, contract.IMAGE_SIZE))
     labels.write(struct.pack(">II", _LABELS_MAGIC, n))
     for batch in write_back_early(images, batches):
         images.write(batch.images.data)
-        labels.write(batch.labels.astype(np.uint8).data)
+        labels.write(known[batch.labels].data)
         n -= len(batch.labels)
         if n <= 0:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from mnist_sample.cli import run_arguments
 from mnist_sample.idx import TEST_OFFSET
 from mnist_sample.sampler import Sampler
 from mnist_sample.sheet import choose_columns
+from tests.runtime.standin import Standin
 
 
 @pytest.fixture
@@ -173,6 +175,26 @@ def test_idx(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_idx(raw / f"{split}-images-idx3-ubyte"), images)
         np.testing.assert_array_equal(read_idx(raw / f"{split}-labels-idx1-ubyte"), labels)
     assert len(list(raw.iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("classes", "values"),
+    [
+        (("1", "2", "26"), [1, 2, 26]),
+        (("0", "200", "255"), [0, 200, 255]),
+        (("0", "1", "256"), [0, 1, 2]),
+        (("01", "1", "2"), [0, 1, 2]),
+        (("a", "1", "2"), [0, 1, 2]),
+    ],
+)
+def test_idx_labels_are_the_values_that_classes_are_named_after(
+    classes: tuple[str, ...], values: list[int], draw: Any, tmp_path: Path
+) -> None:
+    """A model's classes carry the values of the labels file that it was trained with."""
+    model = Standin(classes=classes).save(tmp_path / "model.onnx")
+    draw("--digits", ",".join(classes), "--format", "idx", "--out", tmp_path / "data", model=model)
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    assert read_idx(raw / "train-labels-idx1-ubyte").tolist() == values
 
 
 def test_torchvision_opens_the_idx_folder(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
