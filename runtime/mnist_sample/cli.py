@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -133,6 +134,8 @@ def _sample(
     if info:
         from mnist_sample.info import describe
 
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a path or a class need not fit the locale
         typer.echo(describe(model))
         return
     from mnist_sample.command import run

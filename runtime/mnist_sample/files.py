@@ -25,7 +25,9 @@ def current_umask() -> int:
 
 def hidden_prefix(name: str) -> str:
     """Return how the temporary name beside `name` begins: cut, since disks take no more than 255 bytes."""
-    return "." + os.fsencode(name)[:_KEPT_BYTES].decode(errors="ignore") + "."
+    while len(os.fsencode(name)) > _KEPT_BYTES:
+        name = name[:-1]
+    return f".{name}."
 
 
 def _choose_mode(path: Path) -> int:

@@ -29,8 +29,17 @@ _CHUNK_PIXELS: Final = 2**22
 def name_file(job: Job, index: int, label: int) -> str:
     """Return a picture's file name: seed, index and class; names sort by index."""
     name = job.name_class(label)
-    safe = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name)
+    safe = "".join(letter if _is_safe(letter) else "_" for letter in name)
     return f"seed{job.seed}_index{index:08d}" + (f"_digit{safe}" if safe else "") + ".png"
+
+
+def _is_safe(letter: str) -> bool:
+    """Tell whether a letter may stand in a file's name, which some locales cannot hold beyond ASCII."""
+    try:
+        os.fsencode(letter)
+    except UnicodeEncodeError:
+        return False
+    return letter.isalnum() or letter in "-."
 
 
 def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int) -> None:

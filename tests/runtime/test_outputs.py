@@ -316,6 +316,30 @@ def test_classes_with_long_names(draw: Any, named: Path, tmp_path: Path) -> None
     assert (tmp_path / "folder" / "seed0_index00000000_digitcat.png").exists()
 
 
+@pytest.mark.parametrize("out", ["数字.png", "数字/", "plain/"])
+def test_names_beyond_the_locale(named: Path, tmp_path: Path, out: str) -> None:
+    """An old locale holds ASCII alone: a path's bytes are kept, a class's letters cannot be."""
+    command = [sys.executable, "-m", "mnist_sample", "--model", str(named), "--n", "20", "--out", out]
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run(command, cwd=tmp_path, env={**os.environ, **ascii_only}, check=True)
+    assert (tmp_path / out).exists()
+    if out == "plain/":
+        names = [path.stem.partition("_digit")[2] for path in (tmp_path / out).iterdir()]
+        assert sorted(set(names)) == ["_lan", "cat", "dog"]
+
+
+def test_info_beyond_the_locale(tmp_path: Path) -> None:
+    model = Standin(classes=("one", "数")).save(tmp_path / "model.onnx")
+    done = subprocess.run(
+        [sys.executable, "-m", "mnist_sample", "--info", "--model", model],
+        env={**os.environ, "PYTHONIOENCODING": "latin-1:strict"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "classes: one \\u6570" in done.stdout
+
+
 def test_the_summary_names_seed_samples_and_provider(
     conditional: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
