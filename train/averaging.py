@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -103,18 +103,27 @@ def _average(trained: list[Checkpoint], digests: list[str], latent_std: float) -
     # A layer without bias that meets the latents alone: wider latents are larger weights.
     latent_weight = get_architecture(first.architecture).latent_weight
     weights[latent_weight] = (weights[latent_weight].double() / latent_std).float()
-    agreed = {
-        name: fact
-        for name, fact in first.training.items()
-        if all(name in one.training and one.training[name] == fact for one in trained)
-    }
-    facts = agreed | {
-        "latent_std": latent_std,
-        "average_of": [
-            {"sha256": digest, "training": one.training} for digest, one in zip(digests, trained, strict=True)
-        ],
-    }
-    return replace(first, weights=weights, training=facts, evaluation={})
+    facts = [{**one.training, "sha256": digest} for one, digest in zip(trained, digests, strict=True)]
+    shared, own = _compare(facts)
+    shared |= {"latent_std": latent_std, "average_of": own}
+    return replace(first, weights=weights, training=shared, evaluation={})
+
+
+def _compare(facts: list[dict[str, Any]]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Split facts into those on which all agree, and what each says of the others; tables entry by entry."""
+    shared: dict[str, Any] = {}
+    own: list[dict[str, Any]] = [{} for _ in facts]
+    for name in dict.fromkeys(name for one in facts for name in one):
+        said = {place: one[name] for place, one in enumerate(facts) if name in one}
+        values = list(said.values())
+        if len(said) == len(facts) and all(isinstance(value, dict) for value in values):
+            shared[name], parts = _compare(values)
+            said = {place: part for place, part in enumerate(parts) if part}
+        elif len(said) == len(facts) and all(value == values[0] for value in values):
+            shared[name], said = values[0], {}
+        for place, value in said.items():
+            own[place][name] = value
+    return shared, own
 
 
 def _mean(tensors: list[Tensor]) -> Tensor:

@@ -83,15 +83,22 @@ def test_latents_of_that_spread_become_those_of_spread_one(
 
 
 def test_it_tells_how_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = [write(tmp_path / "1.pt", 1, device="cuda"), write(tmp_path / "2.pt", 2, device="cpu")]
+    """What its generators agree on once, and of each what it alone says."""
+    paths = [
+        write(tmp_path / "1.pt", 1, settings={"start_sha256": START, "gamma": 0.3}, device="cuda"),
+        write(tmp_path / "2.pt", 2, settings={"start_sha256": START, "gamma": 1.0}),
+    ]
     assert run(monkeypatch, *paths, "--latent-std", "0.98", "--out", tmp_path / "mean.pt") == 0
-    mean = read(tmp_path / "mean.pt")
-    assert mean.training["data"] == "MNIST"
-    assert "device" not in mean.training, "they do not agree on it"
-    assert mean.training["latent_std"] == 0.98
-    for path, part in zip(paths, mean.training["average_of"], strict=True):
-        trained, sha256 = checkpoint.read(path)
-        assert part == {"sha256": sha256, "training": trained.training}
+    mean, digests = read(tmp_path / "mean.pt"), [checkpoint.read(path)[1] for path in paths]
+    assert mean.training == {
+        "data": "MNIST",
+        "settings": {"start_sha256": START},
+        "latent_std": 0.98,
+        "average_of": [
+            {"seed": 1, "settings": {"gamma": 0.3}, "device": "cuda", "sha256": digests[0]},
+            {"seed": 2, "settings": {"gamma": 1.0}, "sha256": digests[1]},
+        ],
+    }
     assert mean.evaluation == {}, "nobody has measured it"
 
 
