@@ -33,10 +33,10 @@ def load_plain(content: bytes) -> dict[str, Any]:
         UntrustedFileError: not a file by `torch.save`, damaged, too large, packed so that it would grow,
             or with anything but tensors and plain values.
     """
-    _check_archive(content)
+    archive = _repack(content)
     try:
         with warnings.catch_warnings(action="ignore"):  # torch remarks on what is refused or harmless
-            raw = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            raw = torch.load(archive, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UntrustedFileError("it holds more than plain tensors and values, and was refused") from error
     except Exception as error:  # a malformed stream can make the unpickler raise anything
@@ -46,12 +46,14 @@ def load_plain(content: bytes) -> dict[str, Any]:
     return raw
 
 
-def _check_archive(content: bytes) -> None:
-    """Look at the archive's directory, before anything is unpacked.
+def _repack(content: bytes) -> io.BytesIO:
+    """Return a new archive of the entries of the one in `content`, checked before anything is unpacked.
 
     `torch.load` also reads an older format, which allocates what a stranger's pickle asks for; so only zip
-    archives pass, and only with entries stored as they are.
+    archives pass, and only with entries stored as they are. A new one, since an archive can be made that
+    holds other entries for torch than for Python's zipfile: each looks for the directory at another place.
     """
+    repacked = io.BytesIO()
     if len(content) > MAX_FILE_BYTES:
         raise UntrustedFileError(f"it is larger than {MAX_FILE_BYTES >> 20} MiB")
     if not content.startswith(_ZIP_START):
@@ -62,6 +64,9 @@ def _check_archive(content: bytes) -> None:
             _check_entries(entries, len(content))
             damaged = archive.testzip()
             descriptions = [archive.read(entry) for entry in entries if _is_description(entry)]
+            with zipfile.ZipFile(repacked, "w", zipfile.ZIP_STORED) as checked:
+                for entry in entries:
+                    checked.writestr(entry.filename, archive.read(entry))
     except UntrustedFileError:
         raise
     except Exception as error:  # a malformed directory can make zipfile raise many things
@@ -70,6 +75,8 @@ def _check_archive(content: bytes) -> None:
         raise UntrustedFileError("it is damaged: a checksum does not fit; copy it anew or train again")
     for description in descriptions:
         _check_description(description)
+    repacked.seek(0)
+    return repacked
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
@@ -78,12 +85,14 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
         raise UntrustedFileError(
             "it would unpack to more than its own size; it was not made by training here"
         )
+    if len({entry.filename.lower() for entry in entries}) < len(entries):
+        raise UntrustedFileError("it holds two entries of one name; it was not made by training here")
     if any(_is_description(entry) and entry.file_size > MAX_PICKLE_BYTES for entry in entries):
         raise UntrustedFileError(f"its description is larger than {MAX_PICKLE_BYTES >> 20} MiB")
 
 
 def _is_description(entry: zipfile.ZipInfo) -> bool:
-    return entry.filename.endswith(".pkl")
+    return entry.filename.lower().endswith(".pkl")  # torch finds it however it is written
 
 
 def _check_description(description: bytes) -> None:

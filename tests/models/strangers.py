@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -101,6 +102,46 @@ def name_of_pairs(remember: bytes) -> bytes:
     return describe(b"}" + b")\x85" + pair * 60 + b"K\x01s")
 
 
+def _split_archive(archive: bytes) -> tuple[bytes, bytearray]:
+    """Return an archive's entries and its directory."""
+    size, offset = struct.unpack("<2L", archive[-10:-2])
+    return archive[:offset], bytearray(archive[offset : offset + size])
+
+
+def two_directories() -> bytes:
+    """Return an archive in which Python's zipfile finds other entries than torch does.
+
+    zipfile takes the directory that lies before the end record, torch the one at the place recorded there,
+    which here describes a table whose name takes for ever to hash.
+    """
+    entries, directory = _split_archive(name_of_pairs(b"q\x01"))
+    shown_entries, shown = _split_archive(describe(b"}"))
+    entries += bytes(len(shown_entries))  # zipfile's offsets, relative to the recorded place, stay positive
+    at, count = 0, 0
+    while at < len(shown):
+        (offset,) = struct.unpack_from("<L", shown, at + 42)
+        struct.pack_into("<L", shown, at + 42, len(entries) + offset - len(shown_entries))
+        at, count = at + 46 + sum(struct.unpack_from("<3H", shown, at + 28)), count + 1
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, count, count, len(directory), len(entries), 0)
+    return entries + bytes(directory) + shown_entries + bytes(shown) + end
+
+
+def in_capitals(beside: bool = False) -> bytes:
+    """Return a description that takes for ever, under a name that torch finds all the same.
+
+    Args:
+        beside: a harmless one of the usual name stands beside it.
+    """
+    target = io.BytesIO()
+    hidden = zipfile.ZipFile(io.BytesIO(name_of_pairs(b"q\x01")))
+    with hidden, zipfile.ZipFile(target, "w") as new:
+        for entry in hidden.infolist():
+            new.writestr(entry.filename.replace("data.pkl", "DATA.PKL"), hidden.read(entry))
+            if beside and entry.filename.endswith("data.pkl"):
+                new.writestr(entry.filename, b"\x80\x02}.")
+    return target.getvalue()
+
+
 def endless() -> Raw:
     table: Raw = {}
     table["self"] = table
@@ -181,6 +222,12 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a name that takes for ever, remembered twice": (
         lambda: name_of_pairs(b"\x80\x02q\x02r\x01\x00\x00\x00"),
         "a tuple more than once",
+    ),
+    "a directory that only torch reads": (two_directories, "its format"),
+    "a description in capitals": (in_capitals, "a tuple more than once"),
+    "an entry twice, but for capitals": (
+        lambda: in_capitals(beside=True),
+        "two entries of one name",
     ),
     "an integer of a thousand bits": (
         lambda: describe(b"}\x8a\x80" + b"\x7f" * 128 + b"K\x01s"),
