@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +16,8 @@ from export.checks.whole import check_sampler
 from export.convert import annotate, build_graph, count_operations, describe
 from export.errors import CheckpointRefusedError, ExportError
 from mnist_sample import contract
-from mnist_sample.errors import OutputError, UsageError
-from mnist_sample.files import write_atomically
+from mnist_sample.errors import OutputError
+from mnist_sample.files import check_target, write_atomically
 from models import checkpoint as checkpoints
 from models.checkpoint import Checkpoint
 
@@ -49,7 +48,7 @@ def export(source: Path, target: Path, options: Options, report: Report) -> None
         ProviderError: CUDA was asked for and does not work here.
         UsageError: the target is the checkpoint.
     """
-    _check_target(source, target)
+    check_target(target, [source])
     if options.provider == "cuda":
         refuse_without_cuda()
     checkpoint, sha256, generator = _load(source, report)
@@ -114,33 +113,6 @@ def run_checks(
         report(finding)
         figures |= {name: float(f"{value:.1e}") for name, value in finding.figures.items()}
     return figures
-
-
-def _check_target(source: Path, target: Path) -> None:
-    """Refuse what could not be written, before a minute's work is done for it."""
-    try:
-        found = target.stat()
-    except FileNotFoundError:
-        if not target.parent.is_dir():
-            raise OutputError(
-                f"cannot write {target}: the folder {target.parent} does not exist; make it first"
-            ) from None
-        return
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror}; name another file") from error
-    if stat.S_ISDIR(found.st_mode):
-        raise OutputError(f"cannot write {target}: it is a folder; name a file in it")
-    if not stat.S_ISREG(found.st_mode):
-        raise OutputError(f"cannot write {target}: it is a device or a pipe, which the file would replace")
-    if _is_same_file(source, target):
-        raise UsageError(f"{target} is the checkpoint itself; name another file to write")
-
-
-def _is_same_file(source: Path, target: Path) -> bool:
-    try:
-        return target.samefile(source)
-    except OSError:  # reading the source will tell what is wrong with it
-        return False
 
 
 def _read_bounded(path: Path) -> bytes:

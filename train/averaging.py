@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mnist_sample.errors import MnistSampleError, UsageError
-from mnist_sample.files import write_atomically
+from mnist_sample.files import check_target, write_atomically
 from models import checkpoint
 from models.checkpoint import Checkpoint, CheckpointError
 from models.registry import get_architecture
@@ -39,6 +39,7 @@ def average(paths: Sequence[Path], latent_std: float, out: Path) -> None:
 
     Raises:
         UsageError: too few or too many generators, `latent_std` is out of range, or `out` is one of them.
+        OutputError: `out` is a folder, a device or a pipe, or its folder is missing.
         AveragingError: a file cannot be read, the generators did not begin as one, or their average would be
             no checkpoint.
         OSError: `out` cannot be written.
@@ -47,16 +48,15 @@ def average(paths: Sequence[Path], latent_std: float, out: Path) -> None:
         raise UsageError(f"name from 2 to {MAX_GENERATORS} generators to average")
     if not 0 < latent_std <= 1:
         raise UsageError("--latent-std must be above 0 and at most 1")
-    if out.resolve() in [path.resolve() for path in paths]:
-        raise UsageError(f"--out: {out} is one of the generators; name another file")
+    check_target(out, paths)
     trained: list[Checkpoint] = []
     digests: list[str] = []
     for path in paths:
         one, sha256 = _read(path)
-        if sha256 in digests:
-            raise UsageError(f"{path} is named twice, or is a copy of another: name each generator once")
         if trained:
             _check_kin(trained[0], one, paths[0], path)
+        if any(_are_equal(one, other) for other in trained):
+            raise UsageError(f"{path} is named twice, or is a copy of another: name each generator once")
         trained.append(one)
         digests.append(sha256)
     try:
@@ -85,9 +85,13 @@ def _check_kin(first: Checkpoint, other: Checkpoint, first_path: Path, path: Pat
     start = _start_of(first)
     if start is None or start != _start_of(other):
         raise AveragingError(
-            f"{first_path} and {path} did not begin with the same generator, so the mean of their weights "
-            "would be none: train each with --start-from and the same gen.pt"
+            f"{first_path} and {path} did not begin with the same file, so the mean of their weights may be "
+            "none: train each with --start-from and the same gen.pt, in which nothing is recorded in between"
         )
+
+
+def _are_equal(one: Checkpoint, other: Checkpoint) -> bool:
+    return all(torch.equal(tensor, other.weights[name]) for name, tensor in one.weights.items())
 
 
 def _start_of(trained: Checkpoint) -> str | None:

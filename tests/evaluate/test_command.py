@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -146,6 +147,19 @@ def test_what_is_recorded_belongs_to_the_file_that_was_measured(
     assert gen_pt.read_bytes() == content
 
 
+def test_figures_are_recorded_in_the_file_behind_a_link(
+    measure: Callable[..., Evaluation], tmp_path: Path
+) -> None:
+    gen_pt, link = _write_checkpoint(tmp_path / "gen.pt"), tmp_path / "latest.pt"
+    link.symlink_to(gen_pt)
+    evaluation = measure(draw_digits, digits=100)
+    object.__setattr__(evaluation.generator, "path", link)
+    object.__setattr__(evaluation.generator, "sha256", checkpoint.read(gen_pt)[1])
+    record(evaluation)
+    assert link.is_symlink()
+    assert checkpoint.read(gen_pt)[0].evaluation == summarise(evaluation)
+
+
 def test_the_recorded_figures_keep_to_the_format(fresh: Evaluation) -> None:
     summary = summarise(fresh)
     assert all(figures.keys() == {"generated", "real"} for figures in summary.values())
@@ -160,6 +174,10 @@ def test_the_recorded_figures_keep_to_the_format(fresh: Evaluation) -> None:
         (["gen.pt", "--seeds", "0"], 2, "--seeds 0 is out of range"),
         (["gen.pt", "--json", "none/figures.json"], 2, "--json: there is no folder none"),
         (["gen.pt", "--picture", "."], 2, "--picture: . is a folder"),
+        (["gen.pt", "--json", "gen.pt"], 2, "gen.pt is the generator itself"),
+        (["gen.pt", "--picture", "link.pt"], 2, "link.pt is the generator itself"),
+        (["gen.pt", "--json", "pipe"], 1, "pipe: it is a device or a pipe"),
+        (["gen.pt", "--json", "a", "--picture", "./a"], 2, "--json and --picture name the same file"),
         (["gen.onnx", "--record"], 2, "--record: gen.onnx is no gen.pt"),
         (["gen.txt"], 2, "neither a .pt nor a .onnx"),
         (["missing.pt"], 1, "cannot read checkpoint missing.pt"),
@@ -172,6 +190,8 @@ def test_what_a_user_gets_wrong_is_told_in_a_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     _write_checkpoint(tmp_path / "gen.pt")
+    (tmp_path / "link.pt").symlink_to("gen.pt")
+    os.mkfifo(tmp_path / "pipe")
     found, out, err = run(*arguments)
     assert (found, out) == (code, "")
     assert cause in err

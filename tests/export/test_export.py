@@ -261,7 +261,7 @@ def test_a_pipe_is_not_replaced(digits: Exported, tmp_path: Path) -> None:
 def test_another_path_to_the_checkpoint_is_the_checkpoint(digits: Exported, tmp_path: Path) -> None:
     link = tmp_path / "gen.onnx"
     link.symlink_to(digits.source)
-    with pytest.raises(UsageError, match="the checkpoint itself"):
+    with pytest.raises(UsageError, match="the generator itself"):
         export(digits.source, link, OPTIONS, ignore)
 
 

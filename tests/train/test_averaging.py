@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -115,8 +116,8 @@ def test_it_says_what_it_wrote(
 @pytest.mark.parametrize(
     ("start", "kind", "complaint"),
     [
-        ("cd" * 32, "digits", "did not begin with the same generator"),
-        ("", "digits", "did not begin with the same generator"),
+        ("cd" * 32, "digits", "did not begin with the same file"),
+        ("", "digits", "did not begin with the same file"),
         (START, "unconditional", "of another shape or of other classes"),
     ],
 )
@@ -154,7 +155,8 @@ def test_a_file_that_is_no_generator_is_named(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "text.pt").write_text("no generator")
-    for name in ("text.pt", "missing.pt"):
+    (tmp_path / "loop.pt").symlink_to(tmp_path / "loop.pt")
+    for name in ("text.pt", "missing.pt", "loop.pt"):
         assert run(monkeypatch, pair[0], tmp_path / name, "--out", tmp_path / "mean.pt") == 1
         assert name in capsys.readouterr().err
         assert not (tmp_path / "mean.pt").exists()
@@ -198,7 +200,7 @@ def test_one_generator_is_wrong_usage(
 ) -> None:
     one = pair[0]
     copied = tmp_path / "copy.pt"
-    copied.write_bytes(one.read_bytes())
+    copied.write_bytes(checkpoint.encode(replace(read(one), evaluation={"recall": {"generated": 1}})))
     assert run(monkeypatch, one, "--out", tmp_path / "mean.pt") == 2
     for again in (one, copied):
         assert run(monkeypatch, one, again, "--out", tmp_path / "mean.pt") == 2
@@ -215,8 +217,23 @@ def test_no_generator_is_written_over(
     (tmp_path / "link.pt").symlink_to(pair[1])
     for out in (pair[1], tmp_path / "link.pt"):
         assert run(monkeypatch, *pair, "--out", out) == 2
-        assert "is one of the generators" in capsys.readouterr().err
+        assert "is the generator itself" in capsys.readouterr().err
     assert pair[1].read_bytes() == before
+
+
+def test_a_device_is_not_replaced(
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert run(monkeypatch, *pair, "--out", tmp_path / "pipe") == 1
+    assert "a device or a pipe" in capsys.readouterr().err
+    assert (tmp_path / "pipe").is_fifo()
+    assert run(monkeypatch, *pair, "--out", tmp_path / "loop") == 1
+    assert "Too many levels of symbolic links" in capsys.readouterr().err
 
 
 def test_a_missing_folder_is_one_line(
@@ -227,6 +244,5 @@ def test_a_missing_folder_is_one_line(
 ) -> None:
     assert run(monkeypatch, *pair, "--out", tmp_path / "nowhere" / "mean.pt") == 1
     error = capsys.readouterr().err
-    assert "cannot write" in error
-    assert "No such file or directory" in error
+    assert "nowhere does not exist; make it first" in error
     assert len(error.splitlines()) == 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_sample.errors import OutputError, UsageError
-from mnist_sample.files import write_atomically
+from mnist_sample.files import check_target, write_atomically
 from train.evaluate.evaluation import Evaluation, evaluate
 from train.evaluate.mnist import RealDigits, load_mnist
 from train.evaluate.pictures import write_picture
@@ -87,8 +88,14 @@ def _writing(path: Path) -> Iterator[None]:
 def _check_targets(request: Request) -> None:
     if request.record:
         check_recordable(request.file)
-    for option, path in (("--json", request.json), ("--picture", request.picture)):
-        if path is not None and not path.parent.is_dir():
+    targets = {"--json": request.json, "--picture": request.picture}
+    for option, path in targets.items():
+        if path is None:
+            continue
+        if not path.parent.is_dir():
             raise UsageError(f"{option}: there is no folder {path.parent}")
-        if path is not None and path.is_dir():
+        if path.is_dir():
             raise UsageError(f"{option}: {path} is a folder; name a file in it")
+        check_target(path, [request.file])
+    if len({os.path.realpath(path) for path in targets.values() if path}) < sum(map(bool, targets.values())):
+        raise UsageError("--json and --picture name the same file: name two")
