@@ -230,7 +230,8 @@ def restore_state(state: State, saved: dict[str, Any], same_device: bool = True)
     """
     try:
         for name in _MODULES:
-            getattr(state, name).load_state_dict(saved[name])
+            # Its plain items: `load_state_dict` obeys what a stranger hangs on the table as `_metadata`.
+            getattr(state, name).load_state_dict(dict(dict.items(saved[name])))
         for name in _OPTIMIZERS:
             _restore_moments(getattr(state, name), saved[name]["state"])
         if same_device:

@@ -86,6 +86,25 @@ def test_weights_that_are_no_numbers_are_not_blamed_on_the_run(
         go_on(folder)
 
 
+def test_nothing_that_hangs_on_the_weights_is_obeyed(finished: Path, tmp_path: Path) -> None:
+    """PyTorch would put such tensors in the place of the parameters, and the optimizer hold the old ones."""
+    folder = shutil.copytree(finished, tmp_path / "run")
+    saved = torch.load(folder / "resume.pt", weights_only=True)
+    saved["facts"]["settings"]["steps"] = 8
+    weights = saved["generator"]
+    for part in weights._metadata.values():
+        part["assign_to_params_buffers"] = True
+    for name in weights:
+        weights[name] = weights[name].double() if weights[name].is_floating_point() else weights[name]
+    torch.save(saved, folder / "resume.pt")
+    go_on(folder)
+    after = torch.load(folder / "resume.pt", weights_only=True)
+    assert after["step"] == 8
+    moved = {name for name, weight in after["generator"].items() if not torch.equal(weight, weights[name])}
+    assert "to_pixels.weight" in moved, "it went on learning"
+    assert after["generator"]["to_pixels.weight"].dtype == torch.float32
+
+
 def test_moments_without_memory_of_their_own_are_copied(finished: Path, tmp_path: Path) -> None:
     """One number that stands for all: Adam writes each of them."""
     folder = shutil.copytree(finished, tmp_path / "run")
