@@ -106,7 +106,7 @@ def read_folder(folder: Path, split: Split = "train") -> Dataset:
         DataError: no images of that split, a damaged file, or labels out of step with the images.
     """
     try:
-        source = folder.resolve()
+        source = Path(os.path.realpath(folder))  # Path.resolve fails in its own way where links go round
         images_path, labels_path = _find_files(folder, split)
     except OSError as error:
         raise DataError(f"cannot read the folder {folder}: {error.strerror}") from error

@@ -187,6 +187,12 @@ def test_auto_takes_the_named_folder_first(
     assert len(load(Path("auto")).images) == 3
 
 
+def test_a_link_to_itself_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(DataError, match="loop"):
+        load(tmp_path / "loop")
+
+
 def test_auto_does_not_pass_over_a_mistyped_or_damaged_folder(
     offline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
