@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from mnist_sample.errors import MnistSampleError
+from mnist_sample.text import make_printable
 from train.config import SAVE_EVERY_SECONDS
 from train.interruption import hold_ctrl_c, sigterm_as_ctrl_c
 from train.stdout import tell_result
@@ -111,5 +112,6 @@ def run_command() -> None:
         app()
     except MnistSampleError as error:
         rank = os.environ.get("RANK", "0")
-        print(f"{'' if rank == '0' else f'[worker {rank}] '}{error}", file=sys.stderr)
+        for line in str(error).splitlines():  # which may quote what a stranger's resume.pt says
+            print(f"{'' if rank == '0' else f'[worker {rank}] '}{make_printable(line)}", file=sys.stderr)
         sys.exit(error.exit_code)

@@ -106,6 +106,19 @@ def test_a_wrong_request_is_one_line_and_an_exit_code(
     assert "Traceback" not in said
 
 
+def test_a_strangers_run_cannot_steer_the_terminal(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    saved = torch.load(folder / "resume.pt", weights_only=True)
+    saved["facts"]["source"] = "\x1b[2J/none"
+    torch.save(saved, folder / "resume.pt")
+    assert call(monkeypatch, "--resume", folder) == 1
+    said = capsys.readouterr().err
+    assert "there is no folder ?[2J/none" in said
+    assert all(line.isprintable() for line in said.splitlines())
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_before_the_training_is_one_line(
     number: signal.Signals,
