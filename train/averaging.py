@@ -1,8 +1,9 @@
 """Averages the weights of several generators that began as one.
 
 Second runs that begin with the same generator (`--start-from`) end near enough to one another that the mean
-of their weights is a generator too, and a better one than most of them: what each run got wrong by chance
-cancels out (model soups: Wortsman et al., arXiv 2203.05482).
+of their weights is a generator too, and a tidier one than each of them: what each run got wrong by chance
+cancels out (model soups: Wortsman et al., arXiv 2203.05482). Wider latents turn that into variety, and no run
+has to be chosen by the figures that it is judged by.
 """
 
 from __future__ import annotations
