@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,8 @@ import onnx
 import onnxruntime as ort
 import torch
 from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from export.errors import InvalidGraphError
 from mnist_sample import contract
@@ -53,6 +56,20 @@ class Finding:
     name: str
     text: str
     figures: Mapping[str, float] = field(default_factory=dict)
+
+
+class _NoClip(TorchFunctionMode):
+    """While entered, PyTorch does not clip."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Return the first argument of `hardtanh`, and what any other function returns."""
+        return args[0] if func is F.hardtanh else func(*args, **(kwargs or {}))
 
 
 @dataclass(frozen=True)
@@ -145,12 +162,12 @@ class Candidate:
         """Return onnxruntime's `image` and `sample`."""
         return run_session(self.session, inputs)
 
-    def run_torch(self, inputs: Arrays, dtype: torch.dtype) -> Array:
-        """Return PyTorch's `sample` float64 `[batch, 1, 28, 28]`, computed in `dtype`."""
+    def run_torch(self, inputs: Arrays, dtype: torch.dtype, clip: bool = True) -> Array:
+        """Return PyTorch's `sample` float64 `[batch, 1, 28, 28]`, computed in `dtype`; or what it clips."""
         generator = self.double if dtype is torch.float64 else self.generator
         latent = torch.from_numpy(inputs[contract.INPUT_LATENT]).to(dtype)
         label = [torch.from_numpy(inputs[contract.INPUT_LABEL])] if contract.INPUT_LABEL in inputs else []
-        with torch.inference_mode():
+        with torch.inference_mode(), contextlib.nullcontext() if clip else _NoClip():
             sample: Array = generator(latent, *label).double().numpy()
         return sample
 

@@ -13,6 +13,7 @@ from export.command import DEFAULT_ATOL
 from export.run import Options, export
 from mnist_sample import contract
 from models import checkpoint as checkpoints
+from models.checkpoint import Checkpoint
 from tests.models.checkpoints import make_checkpoint
 
 OPTIONS = Options(opset=contract.OPSET, atol=DEFAULT_ATOL, provider="cpu")
@@ -68,8 +69,13 @@ class Exported:
 
 def export_kind(kind: str, folder: Path) -> Exported:
     """Export an untrained generator of the kind."""
+    return export_checkpoint(make_checkpoint(kind), folder)
+
+
+def export_checkpoint(checkpoint: Checkpoint, folder: Path) -> Exported:
+    """Export a checkpoint into a folder."""
     source, path = folder / "gen.pt", folder / "gen.onnx"
-    source.write_bytes(checkpoints.encode(make_checkpoint(kind)))
+    source.write_bytes(checkpoints.encode(checkpoint))
     findings: list[Finding] = []
     export(source, path, OPTIONS, findings.append)
     return Exported(source, path, tuple(findings))

@@ -67,11 +67,16 @@ class StudiedCandidate(Candidate):
 
     _answers: ClassVar[dict[tuple[bytes, ...], Array]] = {}
 
-    def run_torch(self, inputs: Arrays, dtype: torch.dtype) -> Array:
+    def run_torch(self, inputs: Arrays, dtype: torch.dtype, clip: bool = True) -> Array:
         """Return `Candidate.run_torch`'s answer, from memory if it was asked before."""
-        key = (self.sha256.encode(), str(dtype).encode(), *(rows.tobytes() for rows in inputs.values()))
+        key = (
+            self.sha256.encode(),
+            str(dtype).encode(),
+            bytes([clip]),
+            *(rows.tobytes() for rows in inputs.values()),
+        )
         if key not in self._answers:
-            self._answers[key] = super().run_torch(inputs, dtype)
+            self._answers[key] = super().run_torch(inputs, dtype, clip)
         return self._answers[key]
 
 

@@ -13,15 +13,17 @@ import onnx
 import pytest
 from torch import nn
 
+import export.checks.exact
 import export.checks.whole
 import export.run
 from export import convert, errors
 from export.checks.candidate import Arrays, Candidate, run_session
 from mnist_sample import contract
 from models.checkpoint import Checkpoint
-from tests.export.exported import OPTIONS, Exported
+from tests.export.exported import OPTIONS, Exported, export_checkpoint
 from tests.export.mutants import Mutant, apply_to_file, envelope, make_mutants
 from tests.export.mutants.nodes import ignore_label
+from tests.models.checkpoints import make_checkpoint
 
 Build = Callable[[Checkpoint, nn.Module, int], onnx.ModelProto]
 
@@ -183,6 +185,22 @@ def test_check_refuses_a_file_changed_and_sealed_afterwards(
     with pytest.raises(errors.ExportError) as caught:
         export.run.check(digits.source, path, OPTIONS, lambda _: None)
     assert type(caught.value) is FILE_DEFECTS[name], caught.value
+
+
+@pytest.mark.parametrize(
+    "name", ["gemm_3.1: two entries of the first axis swapped", "conv_6.1: kernels transposed"]
+)
+def test_a_wrong_weight_of_pixels_that_are_always_paper_is_found(name: str, tmp_path: Path) -> None:
+    """The corners of a trained generator are, but for one digit in thousands; here every pixel is."""
+    checkpoint = make_checkpoint("digits")
+    checkpoint.weights["to_pixels.bias"] = checkpoint.weights["to_pixels.bias"] - 1e4
+    paper = export_checkpoint(checkpoint, tmp_path)
+    latent = paper.candidate.draw(64, 0)
+    assert (paper.candidate.run(latent)[1] == -1).all()
+    (mutant,) = (each for each in make_mutants(paper.model) if each.name == name)
+    candidate = paper.with_content(apply_to_file(paper.content, mutant))
+    with pytest.raises(errors.InexactConstantsError, match="before it is clipped"):
+        export.checks.exact.check_exact(candidate)
 
 
 def test_differences_that_nobody_measured_are_refused(digits: Exported, tmp_path: Path) -> None:
