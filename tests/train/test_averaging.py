@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -219,6 +220,11 @@ def test_no_generator_is_written_over(
         assert run(monkeypatch, *pair, "--out", out) == 2
         assert "is the generator itself" in capsys.readouterr().err
     assert pair[1].read_bytes() == before
+
+
+def test_help_and_a_wrong_option_do_not_wait_for_pytorch() -> None:
+    code = "import sys, train.average; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_device_is_not_replaced(
