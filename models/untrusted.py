@@ -33,10 +33,10 @@ def load_plain(content: bytes) -> dict[str, Any]:
         UntrustedFileError: not a file by `torch.save`, damaged, too large, packed so that it would grow,
             or with anything but tensors and plain values.
     """
-    archive = _repack(content)
+    entries = _read_entries(content)
     try:
         with warnings.catch_warnings(action="ignore"):  # torch remarks on what is refused or harmless
-            raw = torch.load(archive, map_location="cpu", weights_only=True)
+            raw = torch.load(_pack(entries), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UntrustedFileError("it holds more than plain tensors and values, and was refused") from error
     except Exception as error:  # a malformed stream can make the unpickler raise anything
@@ -46,37 +46,43 @@ def load_plain(content: bytes) -> dict[str, Any]:
     return raw
 
 
-def _repack(content: bytes) -> io.BytesIO:
-    """Return a new archive of the entries of the one in `content`, checked before anything is unpacked.
+def _read_entries(content: bytes) -> dict[str, bytes]:
+    """Return the archive's entries by name, checked before anything is unpacked.
 
     `torch.load` also reads an older format, which allocates what a stranger's pickle asks for; so only zip
-    archives pass, and only with entries stored as they are. A new one, since an archive can be made that
-    holds other entries for torch than for Python's zipfile: each looks for the directory at another place.
+    archives pass, and only with entries stored as they are.
     """
-    repacked = io.BytesIO()
     if len(content) > MAX_FILE_BYTES:
         raise UntrustedFileError(f"it is larger than {MAX_FILE_BYTES >> 20} MiB")
     if not content.startswith(_ZIP_START):
         raise UntrustedFileError("it was not written by training here, or is damaged from its first byte")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = archive.infolist()
-            _check_entries(entries, len(content))
-            damaged = archive.testzip()
-            descriptions = [archive.read(entry) for entry in entries if _is_description(entry)]
-            with zipfile.ZipFile(repacked, "w", zipfile.ZIP_STORED) as checked:
-                for entry in entries:
-                    checked.writestr(entry.filename, archive.read(entry))
+            _check_entries(archive.infolist(), len(content))
+            entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
     except UntrustedFileError:
         raise
-    except Exception as error:  # a malformed directory can make zipfile raise many things
+    except (
+        Exception
+    ) as error:  # a malformed directory, or a wrong checksum, can make zipfile raise many things
         raise UntrustedFileError("it is damaged or cut off; copy it anew or train again") from error
-    if damaged is not None:
-        raise UntrustedFileError("it is damaged: a checksum does not fit; copy it anew or train again")
-    for description in descriptions:
-        _check_description(description)
-    repacked.seek(0)
-    return repacked
+    for name, part in entries.items():
+        if _is_description(name):
+            _check_description(part)
+    return entries
+
+
+def _pack(entries: dict[str, bytes]) -> io.BytesIO:
+    """Return a new archive, which holds for torch what Python's zipfile has read.
+
+    In a stranger's they may find other entries than each other: each looks for the directory elsewhere.
+    """
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, part in entries.items():
+            archive.writestr(name, part)
+    packed.seek(0)
+    return packed
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
@@ -87,12 +93,12 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
         )
     if len({entry.filename.lower() for entry in entries}) < len(entries):
         raise UntrustedFileError("it holds two entries of one name; it was not made by training here")
-    if any(_is_description(entry) and entry.file_size > MAX_PICKLE_BYTES for entry in entries):
+    if any(_is_description(entry.filename) and entry.file_size > MAX_PICKLE_BYTES for entry in entries):
         raise UntrustedFileError(f"its description is larger than {MAX_PICKLE_BYTES >> 20} MiB")
 
 
-def _is_description(entry: zipfile.ZipInfo) -> bool:
-    return entry.filename.lower().endswith(".pkl")  # torch finds it however it is written
+def _is_description(name: str) -> bool:
+    return name.lower().endswith(".pkl")  # torch finds it however it is written
 
 
 def _check_description(description: bytes) -> None:

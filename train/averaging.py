@@ -22,6 +22,7 @@ from mnist_sample.files import check_target, write_atomically
 from models import checkpoint
 from models.checkpoint import Checkpoint, CheckpointError
 from models.registry import get_architecture
+from train.config import check_latent_std
 
 MAX_GENERATORS: Final = 100
 
@@ -47,8 +48,7 @@ def average(paths: Sequence[Path], latent_std: float, out: Path) -> None:
     """
     if not 2 <= len(paths) <= MAX_GENERATORS:
         raise UsageError(f"name from 2 to {MAX_GENERATORS} generators to average")
-    if not 0 < latent_std <= 1:
-        raise UsageError("--latent-std must be above 0 and at most 1")
+    check_latent_std(latent_std)
     check_target(out, paths)
     trained: list[Checkpoint] = []
     digests: list[str] = []

@@ -107,7 +107,7 @@ class TrainConfig:
         )
         for name in ("gamma", "entropy", "legible"):
             _check(0 <= getattr(self, name) < float("inf"), f"--{name} must be 0 or more")
-        _check(0 < self.latent_std <= 1, "--latent-std must be above 0 and at most 1")
+        check_latent_std(self.latent_std)
         _check(
             1 <= self.discriminator_width <= MAX_DISCRIMINATOR_WIDTH,
             f"--discriminator-width must be from 1 to {MAX_DISCRIMINATOR_WIDTH}",
@@ -120,6 +120,15 @@ class TrainConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         return asdict(self)
+
+
+def check_latent_std(value: float) -> None:
+    """Refuse a spread of latents that training, or an average, could not be sampled beyond.
+
+    Raises:
+        UsageError: it is not above 0 and at most 1.
+    """
+    _check(0 < value <= 1, "--latent-std must be above 0 and at most 1")
 
 
 def _check(holds: bool, message: str) -> None:

@@ -88,14 +88,13 @@ def _writing(path: Path) -> Iterator[None]:
 def _check_targets(request: Request) -> None:
     if request.record:
         check_recordable(request.file)
-    targets = {"--json": request.json, "--picture": request.picture}
+    named = {"--json": request.json, "--picture": request.picture}
+    targets = {option: path for option, path in named.items() if path is not None}
     for option, path in targets.items():
-        if path is None:
-            continue
         if not path.parent.is_dir():
             raise UsageError(f"{option}: there is no folder {path.parent}")
         if path.is_dir():
             raise UsageError(f"{option}: {path} is a folder; name a file in it")
         check_target(path, [request.file])
-    if len({os.path.realpath(path) for path in targets.values() if path}) < sum(map(bool, targets.values())):
+    if len(set(map(os.path.realpath, targets.values()))) < len(targets):
         raise UsageError("--json and --picture name the same file: name two")
