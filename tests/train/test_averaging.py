@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.models.checkpoints import KINDS, make_checkpoint
 from train.average import run_command
 
 START = "ab" * 32
+Run = Callable[..., int]
 
 
 def write(path: Path, seed: int, kind: str = "digits", start: str = START, **facts: Any) -> Path:
@@ -32,13 +34,18 @@ def read(path: Path) -> Checkpoint:
     return checkpoint.read(path)[0]
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: Path | str) -> int:
-    """Run the command in this process and return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["average", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        run_command()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command in this process; returns its exit code."""
+
+    def call(*arguments: Path | str) -> int:
+        monkeypatch.setattr(sys, "argv", ["average", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            run_command()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code
+
+    return call
 
 
 def draw(trained: Checkpoint, latent: Tensor) -> Tensor:
@@ -54,11 +61,9 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_writes_the_mean_of_every_weight(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_writes_the_mean_of_every_weight(kind: str, tmp_path: Path, run: Run) -> None:
     paths = [write(tmp_path / f"{seed}.pt", seed, kind) for seed in (1, 2, 3)]
-    assert run(monkeypatch, *paths, "--out", tmp_path / "mean.pt") == 0
+    assert run(*paths, "--out", tmp_path / "mean.pt") == 0
     mean, parts = read(tmp_path / "mean.pt"), [read(path) for path in paths]
     assert (mean.architecture, mean.config, mean.class_names) == (
         parts[0].architecture,
@@ -72,25 +77,23 @@ def test_it_writes_the_mean_of_every_weight(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_latents_of_that_spread_become_those_of_spread_one(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_latents_of_that_spread_become_those_of_spread_one(kind: str, tmp_path: Path, run: Run) -> None:
     paths = [write(tmp_path / f"{seed}.pt", seed, kind) for seed in (1, 2)]
-    assert run(monkeypatch, *paths, "--out", tmp_path / "plain.pt") == 0
-    assert run(monkeypatch, *paths, "--latent-std", "0.5", "--out", tmp_path / "wide.pt") == 0
+    assert run(*paths, "--out", tmp_path / "plain.pt") == 0
+    assert run(*paths, "--latent-std", "0.5", "--out", tmp_path / "wide.pt") == 0
     plain, wide = read(tmp_path / "plain.pt"), read(tmp_path / "wide.pt")
     latent = torch.randn(8, plain.config.latent_dim, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(draw(wide, latent / 2), draw(plain, latent), atol=1e-6)
     assert not torch.allclose(draw(wide, latent), draw(plain, latent), atol=1e-5)
 
 
-def test_it_tells_how_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_tells_how_it_was_made(tmp_path: Path, run: Run) -> None:
     """What its generators agree on once, and of each what it alone says."""
     paths = [
         write(tmp_path / "1.pt", 1, settings={"start_sha256": START, "gamma": 0.3}, device="cuda"),
         write(tmp_path / "2.pt", 2, settings={"start_sha256": START, "gamma": 1.0}),
     ]
-    assert run(monkeypatch, *paths, "--latent-std", "0.98", "--out", tmp_path / "mean.pt") == 0
+    assert run(*paths, "--latent-std", "0.98", "--out", tmp_path / "mean.pt") == 0
     mean, digests = read(tmp_path / "mean.pt"), [checkpoint.read(path)[1] for path in paths]
     assert mean.training == {
         "data": "MNIST",
@@ -105,12 +108,9 @@ def test_it_tells_how_it_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_it_says_what_it_wrote(
-    pair: tuple[Path, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    pair: tuple[Path, Path], tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, *pair, "--out", tmp_path / "mean.pt") == 0
+    assert run(*pair, "--out", tmp_path / "mean.pt") == 0
     assert capsys.readouterr().out == f"{tmp_path / 'mean.pt'} written\n"
 
 
@@ -128,12 +128,12 @@ def test_generators_that_did_not_begin_as_one_are_refused(
     complaint: str,
     pair: tuple[Path, Path],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    run: Run,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "mean.pt").write_text("what stood there")
     stranger = write(tmp_path / "stranger.pt", 3, kind, start)
-    assert run(monkeypatch, *pair, stranger, "--out", tmp_path / "mean.pt") == 1
+    assert run(*pair, stranger, "--out", tmp_path / "mean.pt") == 1
     error = capsys.readouterr().err
     assert complaint in error
     assert "stranger.pt" in error
@@ -142,39 +142,33 @@ def test_generators_that_did_not_begin_as_one_are_refused(
 
 @pytest.mark.parametrize("settings", [None, [], {}, {"start_sha256": 7}, {"start_sha256": ""}])
 def test_first_runs_are_refused(
-    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Any, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = [write(tmp_path / f"{seed}.pt", seed, settings=settings) for seed in (1, 2)]
-    assert run(monkeypatch, *paths, "--out", tmp_path / "mean.pt") == 1
+    assert run(*paths, "--out", tmp_path / "mean.pt") == 1
     assert "train each with --start-from and the same gen.pt" in capsys.readouterr().err
 
 
 def test_a_file_that_is_no_generator_is_named(
-    pair: tuple[Path, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    pair: tuple[Path, Path], tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "text.pt").write_text("no generator")
     (tmp_path / "loop.pt").symlink_to(tmp_path / "loop.pt")
     for name in ("text.pt", "missing.pt", "loop.pt"):
-        assert run(monkeypatch, pair[0], tmp_path / name, "--out", tmp_path / "mean.pt") == 1
+        assert run(pair[0], tmp_path / name, "--out", tmp_path / "mean.pt") == 1
         assert name in capsys.readouterr().err
         assert not (tmp_path / "mean.pt").exists()
 
 
 def test_an_average_that_nobody_could_read_is_not_written(
-    pair: tuple[Path, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    pair: tuple[Path, Path], tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, *pair, "--latent-std", "1e-45", "--out", tmp_path / "mean.pt") == 1
+    assert run(*pair, "--latent-std", "1e-45", "--out", tmp_path / "mean.pt") == 1
     deep: list[Any] = []
     for _ in range(10):
         deep = [deep]
     stranger = write(tmp_path / "deep.pt", 3, notes=deep)
-    assert run(monkeypatch, *pair, stranger, "--out", tmp_path / "mean.pt") == 1
+    assert run(*pair, stranger, "--out", tmp_path / "mean.pt") == 1
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 2
     assert all("the average of these generators is none" in error for error in errors)
@@ -183,41 +177,31 @@ def test_an_average_that_nobody_could_read_is_not_written(
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.01", "nan"])
 def test_a_spread_out_of_range_is_wrong_usage(
-    value: str,
-    pair: tuple[Path, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    value: str, pair: tuple[Path, Path], tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, *pair, "--latent-std", value, "--out", tmp_path / "mean.pt") == 2
+    assert run(*pair, "--latent-std", value, "--out", tmp_path / "mean.pt") == 2
     assert "--latent-std must be above 0 and at most 1" in capsys.readouterr().err
 
 
 def test_one_generator_is_wrong_usage(
-    pair: tuple[Path, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    pair: tuple[Path, Path], tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one = pair[0]
     copied = tmp_path / "copy.pt"
     copied.write_bytes(checkpoint.encode(replace(read(one), evaluation={"recall": {"generated": 1}})))
-    assert run(monkeypatch, one, "--out", tmp_path / "mean.pt") == 2
+    assert run(one, "--out", tmp_path / "mean.pt") == 2
     for again in (one, copied):
-        assert run(monkeypatch, one, again, "--out", tmp_path / "mean.pt") == 2
+        assert run(one, again, "--out", tmp_path / "mean.pt") == 2
         assert "named twice, or is a copy" in capsys.readouterr().err
 
 
 def test_no_generator_is_written_over(
-    pair: tuple[Path, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    pair: tuple[Path, Path], tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = pair[1].read_bytes()
     (tmp_path / "link.pt").symlink_to(pair[1])
     for out in (pair[1], tmp_path / "link.pt"):
-        assert run(monkeypatch, *pair, "--out", out) == 2
+        assert run(*pair, "--out", out) == 2
         assert "is the generator itself" in capsys.readouterr().err
     assert pair[1].read_bytes() == before
 
@@ -228,27 +212,21 @@ def test_help_and_a_wrong_option_do_not_wait_for_pytorch() -> None:
 
 
 def test_a_device_is_not_replaced(
-    pair: tuple[Path, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    pair: tuple[Path, Path], tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    assert run(monkeypatch, *pair, "--out", tmp_path / "pipe") == 1
+    assert run(*pair, "--out", tmp_path / "pipe") == 1
     assert "a device or a pipe" in capsys.readouterr().err
     assert (tmp_path / "pipe").is_fifo()
-    assert run(monkeypatch, *pair, "--out", tmp_path / "loop") == 1
+    assert run(*pair, "--out", tmp_path / "loop") == 1
     assert "Too many levels of symbolic links" in capsys.readouterr().err
 
 
 def test_a_missing_folder_is_one_line(
-    pair: tuple[Path, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    pair: tuple[Path, Path], tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, *pair, "--out", tmp_path / "nowhere" / "mean.pt") == 1
+    assert run(*pair, "--out", tmp_path / "nowhere" / "mean.pt") == 1
     error = capsys.readouterr().err
     assert "nowhere does not exist; make it first" in error
     assert len(error.splitlines()) == 1
