@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import io
 import logging
 import math
 import sys
@@ -18,6 +17,7 @@ from export.run import Options, check, export
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError
 from mnist_sample.files import abandon
+from mnist_sample.text import escape_unencodable
 
 DEFAULT_ATOL = 5e-5
 MAX_ATOL = 1e-3
@@ -64,8 +64,7 @@ def _print_finding(finding: Finding) -> None:
 def run_command() -> None:
     """Run the command; a failure that a user can cause becomes one or two lines on stderr."""
     logging.disable(logging.WARNING)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text that stdout can show
+    escape_unencodable(sys.stdout)
     try:
         app(prog_name="python -m export")
     except MnistSampleError as error:

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import torch
 from onnx.reference import ReferenceEvaluator
 
-from export.checks.candidate import Array, Arrays, Candidate, Finding, first_line, run_session
+from export.checks.candidate import Array, Arrays, Candidate, Finding, run_session
 from export.errors import (
     BatchMateError,
     OptimisationLevelError,
@@ -20,6 +20,7 @@ from export.errors import (
 )
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError
+from mnist_sample.text import first_line
 
 BATCHES = (1, 2, 3, 7, 64, 257)
 SCALES = (0.0, 10.0, 1000.0)

@@ -28,7 +28,7 @@ from mnist_sample.cuda import (
 )
 from mnist_sample.errors import ProviderError
 from mnist_sample.modelfile import ModelFile, parse_model
-from mnist_sample.text import make_printable
+from mnist_sample.text import first_line
 from models.checkpoint import Checkpoint
 
 Array = np.ndarray[Any, Any]
@@ -183,12 +183,3 @@ def run_session(session: ort.InferenceSession, inputs: Arrays) -> tuple[Array, A
     """Return the session's `image` and `sample`."""
     image, sample = session.run([contract.OUTPUT_IMAGE, contract.OUTPUT_SAMPLE], inputs)
     return cast(Array, image), cast(Array, sample)
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of a library's message, cut to a length that people read.
-
-    It may quote a file, so nothing in it can steer a terminal.
-    """
-    text = str(error).strip() or type(error).__name__
-    return make_printable(text.splitlines()[0][:200])

@@ -12,9 +12,10 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from torch.nn import functional as F
 
-from export.checks.candidate import Array, Arrays, Candidate, Finding, first_line
+from export.checks.candidate import Array, Arrays, Candidate, Finding
 from export.errors import InexactConstantsError
 from mnist_sample import contract
+from mnist_sample.text import first_line
 
 ROWS = 16
 SCALES = (0.0, 10.0, 1000.0)

@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from export.checks.candidate import FATAL, PROVIDERS, Array, Candidate, Finding, first_line
+from export.checks.candidate import FATAL, PROVIDERS, Array, Candidate, Finding
 from export.errors import GreyScaleError
 from mnist_sample import contract
+from mnist_sample.text import first_line
 
 PIXELS = contract.IMAGE_SIZE**2
 ROWS = 64

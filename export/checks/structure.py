@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from export.checks.candidate import Candidate, Finding, first_line
+from export.checks.candidate import Candidate, Finding
 from export.errors import (
     BakedBatchError,
     BatchMateError,
@@ -20,6 +20,7 @@ from export.errors import (
     UnsupportedVersionError,
 )
 from mnist_sample import contract
+from mnist_sample.text import first_line
 
 MAX_OPSET = 22
 """The newest opset that onnxruntime 1.22, the oldest that pyproject.toml allows, runs."""

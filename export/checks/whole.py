@@ -6,11 +6,12 @@ import json
 
 import onnx
 
-from export.checks.candidate import Candidate, Finding, first_line
+from export.checks.candidate import Candidate, Finding
 from export.convert import build_graph, exporting_versions
 from export.errors import RebuildError, SamplerRefusedError
 from mnist_sample import contract
 from mnist_sample.errors import ModelFileError
+from mnist_sample.text import first_line
 
 
 def check_rebuild(candidate: Candidate) -> Finding:

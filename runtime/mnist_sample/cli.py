@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import io
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -133,9 +132,9 @@ def _sample(
 ) -> None:
     if info:
         from mnist_sample.info import describe
+        from mnist_sample.text import escape_unencodable
 
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # a path or a class need not fit the locale
+        escape_unencodable(sys.stdout)
         typer.echo(describe(model))
         return
     from mnist_sample.command import run

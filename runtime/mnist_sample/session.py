@@ -19,7 +19,7 @@ from mnist_sample.cuda import (
 )
 from mnist_sample.errors import ModelFileError, ProviderError
 from mnist_sample.modelfile import ModelFile
-from mnist_sample.text import make_printable
+from mnist_sample.text import first_line
 
 ProviderChoice = Literal["auto", "cuda", "cpu"]
 ProviderName = Literal["cuda", "cpu"]
@@ -34,6 +34,8 @@ _CUDA_OPTIONS: Final = {
     "cudnn_conv_algo_search": "HEURISTIC",
 }
 _TRIED_ROWS: Final = 8
+_MESSAGE_LETTERS: Final = 300
+"""Of what onnxruntime says."""
 
 
 class OpenSession(NamedTuple):
@@ -66,7 +68,8 @@ def _open_cpu(model: ModelFile) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(model.content, _options(), providers=[_CPU])
     except Exception as error:  # onnxruntime's exceptions have no common base of their own
         raise ModelFileError(
-            f"onnxruntime {onnxruntime.__version__} cannot load model file {model.path}: {_first_line(error)}"
+            f"onnxruntime {onnxruntime.__version__} cannot load model file {model.path}: "
+            f"{first_line(error, _MESSAGE_LETTERS)}"
         ) from None
 
 
@@ -90,7 +93,7 @@ def _open_cuda(model: ModelFile, rows: int) -> onnxruntime.InferenceSession | Pr
                 _try_out(session, model, rows)
                 return session
         except Exception as error:
-            failure = _first_line(error)
+            failure = first_line(error, _MESSAGE_LETTERS)
     return explain_load_failure("\n".join([*noise, failure]))
 
 
@@ -108,11 +111,6 @@ def make_feeds(
     if model.classes:
         feeds[contract.INPUT_LABEL] = labels
     return feeds
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of what onnxruntime says, which may quote names of a stranger's file."""
-    return make_printable((str(error).strip().splitlines() or [type(error).__name__])[0][:300])
 
 
 def open_session(model: ModelFile, provider: ProviderChoice, rows: int = _TRIED_ROWS) -> OpenSession:
@@ -153,5 +151,5 @@ def run_graph(opened: OpenSession, feeds: dict[str, NDArray[Any]], output: str) 
     except Exception as error:
         remedy = f"; run with --provider cpu, or mend CUDA: {INSTALL}" if opened.provider == "cuda" else ""
         raise ProviderError(
-            f"{opened.provider.upper()} failed while drawing: {_first_line(error)}{remedy}"
+            f"{opened.provider.upper()} failed while drawing: {first_line(error, _MESSAGE_LETTERS)}{remedy}"
         ) from None
