@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from mnist_sample.errors import UsageError
+from mnist_sample.files import locked
 
 
 @contextmanager
@@ -20,26 +19,11 @@ def claim(folder: Path) -> Iterator[None]:
         OSError: the folder cannot be made or opened.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        _lock(handle, folder)
-        yield
-    finally:
-        os.close(handle)
-
-
-if sys.platform != "win32":
-    import fcntl
-
-    def _lock(handle: int, folder: Path) -> None:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.enter_context(locked(folder, wait=False))
         except BlockingIOError as error:
             raise UsageError(
                 f"another process is training in {folder}: wait for its end, or choose another --out"
             ) from error
-        except OSError:
-            pass  # some network file systems have no locks
+        yield

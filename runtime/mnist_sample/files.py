@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -49,7 +50,10 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
     Raises:
         OSError: the folder is missing, read-only or full.
+        OutputError: `path` is a folder; told before the block begins.
     """
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder; remove it, or write elsewhere")
     handle, name = tempfile.mkstemp(prefix=hidden_prefix(path.name), suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:
@@ -80,6 +84,34 @@ def new_folder(folder: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):  # it was not made, or somebody else put something there
                 path.rmdir()
         raise
+
+
+@contextlib.contextmanager
+def locked(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a folder, until the block or this process ends.
+
+    Some network file systems have no locks, nor has Windows: there it keeps nobody out.
+
+    Raises:
+        BlockingIOError: another process is in, and `wait` is false.
+        OSError: the folder cannot be opened.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass  # this file system has none
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

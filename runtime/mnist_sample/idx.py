@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mnist_sample import contract
 from mnist_sample.errors import UsageError
-from mnist_sample.files import atomic_file, new_folder, write_back_early
+from mnist_sample.files import atomic_file, locked, new_folder, write_back_early
 from mnist_sample.job import Job
 from mnist_sample.sampler import Samples
 
@@ -67,7 +67,7 @@ def draw_splits(job: Job) -> Generator[Samples]:
 def write_idx(root: Path, job: Job, batches: Iterable[Samples]) -> None:
     """Write `root/MNIST/raw` for `torchvision.datasets.MNIST(root)`, which wants all four files.
 
-    Nothing is renamed into place before all is on disk.
+    Nothing is renamed into place before all is on disk, and then all four of one process before another's.
 
     Args:
         root: the folder to write, made if it is missing.
@@ -83,7 +83,7 @@ def write_idx(root: Path, job: Job, batches: Iterable[Samples]) -> None:
 
 
 def _write_files(folder: Path, job: Job, batches: Iterator[Samples]) -> None:
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as turn, contextlib.ExitStack() as stack:
         names = [
             f"{split}-{what}"
             for split in ("train", "t10k")
@@ -96,6 +96,7 @@ def _write_files(folder: Path, job: Job, batches: Iterator[Samples]) -> None:
         for file in files:
             file.flush()
             os.fsync(file.fileno())
+        turn.enter_context(locked(folder))
 
 
 def _write_split(

@@ -23,6 +23,7 @@ import pytest
 
 from mnist_sample.cli import run_arguments
 from mnist_sample.errors import ProviderError
+from mnist_sample.files import locked
 from mnist_sample.process import signals_held
 from mnist_sample.sampler import Sampler
 from mnist_sample.session import run_graph
@@ -256,6 +257,40 @@ def test_failing_half_way(
     assert run_arguments(["--model", str(conditional), *SMALL, *target]) == code
     assert words in capsys.readouterr().err
     check_untouched(tmp_path)
+
+
+def test_a_folder_where_an_idx_file_should_go(
+    conditional: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    (raw / "train-images-idx3-ubyte").mkdir(parents=True)
+    (raw / "t10k-labels-idx1-ubyte").write_bytes(b"earlier")
+    arguments = ["--model", str(conditional), *SMALL, "--format", "idx", "--out", str(tmp_path)]
+    assert run_arguments(arguments) == 1
+    assert capsys.readouterr().err.startswith(
+        f"mnist-sample: cannot write {raw / 'train-images-idx3-ubyte'}: "
+    )
+    assert (raw / "t10k-labels-idx1-ubyte").read_bytes() == b"earlier"
+    assert len(list(raw.iterdir())) == 2
+
+
+def test_no_other_process_mixes_its_idx_files_in(
+    conditional: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, replace, renamed = tmp_path / "MNIST" / "raw", Path.replace, []
+
+    def refused_to_others(path: Path, target: Path) -> Path:
+        with pytest.raises(BlockingIOError), locked(raw, wait=False):
+            pass
+        renamed.append(target.name)
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", refused_to_others)
+    arguments = ["--model", str(conditional), *SMALL, "--format", "idx", "--out", str(tmp_path)]
+    assert run_arguments(arguments) == 0
+    assert len(renamed) == 4
+    with locked(raw, wait=False):
+        pass
 
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux's pidfd")
