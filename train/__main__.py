@@ -8,5 +8,6 @@ if __name__ == "__main__":
     try:
         from train.command import run_command
     except KeyboardInterrupt:
-        sys.exit("stopped before the training began")
+        print("stopped before the training began", file=sys.stderr)
+        sys.exit(130)
     run_command()

@@ -1,53 +1,13 @@
-"""`python -m train.average`: parses the command line and hands it on."""
+"""`python -m train.average`."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from mnist_sample.errors import MnistSampleError, OutputError
-from train.interruption import hold_ctrl_c
-from train.stdout import tell_result
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command(epilog="Example: python -m train.average second/gen.pt third/gen.pt --out gen.pt")
-def main(
-    generators: Annotated[
-        list[Path],
-        typer.Argument(help="Two or more gen.pt that began with the same one.", show_default=False),
-    ],
-    out: Annotated[Path, typer.Option(help="The gen.pt to write.", show_default=False)],
-    latent_std: Annotated[
-        float,
-        typer.Option(help="Spread of the latents that becomes 1, as in training: less is more variety."),
-    ] = 1.0,
-) -> None:
-    """Average the weights of generators that were trained from the same start."""
-    try:
-        with hold_ctrl_c():
-            # Here, since torch takes seconds to import, and --help does without.
-            from train.averaging import average
-        average(generators, latent_std, out)
-    except KeyboardInterrupt as error:
-        raise MnistSampleError("stopped before the average was written") from error
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another --out") from error
-    tell_result(f"{out} written", f"{out} is written")
-
-
-def run_command() -> None:
-    """Run the command; a failure that a user can cause becomes one or two lines on stderr."""
-    try:
-        app(prog_name="python -m train.average")
-    except MnistSampleError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
-
 
 if __name__ == "__main__":
+    try:
+        from train.averaging_cli import run_command
+    except KeyboardInterrupt:
+        print("stopped before the average was written", file=sys.stderr)
+        sys.exit(130)
     run_command()

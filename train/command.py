@@ -14,7 +14,7 @@ import typer
 from mnist_sample.errors import MnistSampleError
 from mnist_sample.text import make_printable
 from train.config import SAVE_EVERY_SECONDS
-from train.interruption import hold_ctrl_c, sigterm_as_ctrl_c
+from train.interruption import StoppedError, hold_ctrl_c, sigterm_as_ctrl_c
 from train.stdout import tell_result
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -100,7 +100,7 @@ def main(
                 from train.session import Request, run
             folder = run(Request(data, out, resume, settings, save_every, start_from))
     except KeyboardInterrupt as error:
-        raise MnistSampleError("stopped before the training began") from error
+        raise StoppedError("stopped before the training began", error) from error
     if folder is not None:
         files = shlex.join([str(folder / "gen.pt"), str(folder / "gen.onnx")])
         tell_result(f"Done. Export it with: python -m export {files}", f"the run in {folder} is complete")

@@ -14,6 +14,8 @@ MAX_DISCRIMINATOR_WIDTH: Final = 2
 """The checkpoint of a wider one would be larger than what is read from a stranger."""
 MAX_STEPS: Final = 10**12
 """More than anybody waits for; a checkpoint holds no integer of more than 64 bits."""
+MAX_MINUTES: Final = 1_000_000
+"""Almost two years."""
 SAVE_EVERY_SECONDS: Final = 30.0
 """How often a running training is saved."""
 Objective = Literal["relativistic", "bce"]
@@ -92,9 +94,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check(self.steps is None or 1 <= self.steps <= MAX_STEPS, f"--steps must be from 1 to {MAX_STEPS:,}")
-        _check(self.minutes is None or 0 < self.minutes < 1e6, "--minutes must be greater than 0")
+        _check(
+            self.minutes is None or 0 < self.minutes <= MAX_MINUTES,
+            f"--minutes must be above 0 and at most {MAX_MINUTES:,}",
+        )
         _check(2 <= self.batch_size <= MAX_BATCH_SIZE, f"--batch-size must be from 2 to {MAX_BATCH_SIZE}")
-        _check(0 < self.lr < float("inf"), "--lr must be greater than 0")
+        _check(0 < self.lr < float("inf"), "--lr must be a number above 0")
         _check(self.extended_at >= 0, "extended_at is out of range")
         _check(0 <= self.seed < 2**63, "--seed must be from 0 to 2**63 - 1")
         _check(self.steps is not None or self.minutes is not None, "--steps or --minutes must end the run")
@@ -199,4 +204,7 @@ def read_config(saved: Mapping[str, Any]) -> TrainConfig:
         plain = (str,) if get_origin(kind) is Literal else get_args(kind) or (kind,)
         _check(type(saved[name]) in plain, f"{name} is {saved[name]!r}")
     _check(saved["arch"] in DEFAULTS, f"unknown architecture {saved['arch']!r}")
+    usual = DEFAULTS[saved["arch"]]
+    fits = saved["objective"] == usual.objective and (usual.still_head or not saved["still_head"])
+    _check(fits, f"these settings do not belong to {saved['arch']}")
     return TrainConfig(**saved)

@@ -83,7 +83,10 @@ def load_dataset(source: str, warn: Callable[[str], None], split: Split = "train
         return read_folder(Path(source), split)
     if named := os.environ.get("MNIST_DIR"):
         # A folder that someone named and mistyped must not be passed over in silence.
-        return read_folder(Path(named), split)
+        try:
+            return read_folder(Path(named), split)
+        except MissingError as error:
+            raise MissingError(f"MNIST_DIR: {error}") from error
     with contextlib.suppress(MissingError):
         return read_folder(DOWNLOAD_FOLDER, split)
     try:
@@ -93,6 +96,12 @@ def load_dataset(source: str, warn: Callable[[str], None], split: Split = "train
         if source == "mnist":
             raise
         return _draw_bundled(str(failed).partition(":")[0], warn)
+
+
+def name_files(source: str) -> list[Path]:
+    """Return the IDX files of both splits that `load_dataset` may read: nothing may be written over them."""
+    folder = Path(os.environ.get("MNIST_DIR") or DOWNLOAD_FOLDER) if source in SOURCES else Path(source)
+    return [path for place in (folder, folder / RAW_FOLDER) for path in place.glob("*-ubyte*")]
 
 
 class MissingError(DataError):
@@ -136,7 +145,24 @@ def _find_files(folder: Path, split: Split) -> tuple[Path, Path | None]:
         images = find_idx(folder, name)
     if images is None:
         raise _explain_missing(folder, split)
-    return images, find_idx(folder, f"{split}-labels-idx1-ubyte")
+    labels = find_idx(folder, f"{split}-labels-idx1-ubyte")
+    if labels is None:
+        _refuse_misnamed_labels(folder, split)
+    return images, labels
+
+
+def _refuse_misnamed_labels(folder: Path, split: Split) -> None:
+    """Refuse labels under another name: passed over, they would be missed only when the training is done.
+
+    Raises:
+        DataError: there are such.
+    """
+    for path in (*folder.iterdir(), *(folder / RAW_FOLDER).glob("*")):
+        if path.name.lower().startswith(f"{split}-labels"):
+            raise DataError(
+                f"{path} is not read as the labels: name it {split}-labels-idx1-ubyte (or .gz) beside the "
+                "images, or move it away to train without labels"
+            )
 
 
 def _make_dataset(

@@ -26,9 +26,10 @@ def explain_failures(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
     try:
         yield
     except InterruptedRunError as error:
-        raise InterruptedRunError(f"{error}; go on with: {go_on_command(folder.path)}") from error
+        error.args = (f"{error}; go on with: {go_on_command(folder.path)}",)
+        raise
     except KeyboardInterrupt as error:
-        raise InterruptedRunError(f"stopped at once; {tell_saved(folder, 'begin anew')}") from error
+        raise InterruptedRunError(f"stopped at once; {tell_saved(folder, 'begin anew')}", error) from error
     except WorkerError as error:
         raise WorkerError(f"{error}; {tell_saved(folder, 'begin anew')}") from error
     except DivergedError as error:

@@ -7,13 +7,35 @@ import signal
 from collections.abc import Iterator
 from types import FrameType, TracebackType
 
+from mnist_sample.errors import MnistSampleError
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+class StoppedError(MnistSampleError):
+    """Ctrl-C or SIGTERM ended the work early.
+
+    Attributes:
+        exit_code: what shells give for a process that the signal ended: 130 or 143.
+    """
+
+    def __init__(self, message: str, cause: KeyboardInterrupt | None) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + (signal.SIGTERM if isinstance(cause, Terminated) else signal.SIGINT)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
 
 
 @contextlib.contextmanager
 def sigterm_as_ctrl_c() -> Iterator[None]:
     """Let SIGTERM raise KeyboardInterrupt too, so that files are closed and the user is told how to go on."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     finally:
@@ -25,15 +47,19 @@ def hold_ctrl_c() -> Iterator[None]:
     """Put off KeyboardInterrupt to the block's end: numpy reports a broken import, were it interrupted."""
     with Interruption() as interruption:
         yield
-    if interruption.requested:
-        raise KeyboardInterrupt
+    if interruption.cause is not None:
+        raise interruption.cause
 
 
 class Interruption:
-    """While entered, the first signal is noted in `requested`; a second one has its effect of before."""
+    """While entered, the first signal is noted; a second one has its effect of before.
+
+    Attributes:
+        cause: what the first signal would have raised; None while none has come.
+    """
 
     def __init__(self) -> None:
-        self.requested = False
+        self.cause: KeyboardInterrupt | None = None
         self._previous: dict[signal.Signals, signal._HANDLER] = {}
 
     def __enter__(self) -> Interruption:
@@ -46,8 +72,8 @@ class Interruption:
     ) -> None:
         self._restore()
 
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
-        self.requested = True
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.cause = Terminated() if number == signal.SIGTERM else KeyboardInterrupt()
         self._restore()
 
     def _restore(self) -> None:

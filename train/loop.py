@@ -10,7 +10,7 @@ from mnist_sample.errors import MnistSampleError
 from train.capture import prepare_step
 from train.config import TrainConfig
 from train.distributed import World
-from train.interruption import Interruption
+from train.interruption import Interruption, StoppedError
 from train.progress import Display
 from train.quality import Quality
 from train.run_folder import RunFolder
@@ -28,7 +28,7 @@ class DivergedError(MnistSampleError):
     """The losses or weights are no longer finite, or exploded."""
 
 
-class InterruptedRunError(MnistSampleError):
+class InterruptedRunError(StoppedError):
     """Ctrl-C or SIGTERM ended the run early."""
 
 
@@ -62,7 +62,7 @@ def train(
             state.step += 1
             state.summed += 1
             state.seconds = time.monotonic() - began
-            fraction, stop = world.agree(fraction_done(state, config), interruption.requested)
+            fraction, stop = world.agree(fraction_done(state, config), interruption.cause is not None)
 
             if state.step % log_interval == 0 or fraction >= 1:
                 line = read_metrics(state, config, world)
@@ -81,7 +81,7 @@ def train(
                 save(state, folder)
                 saved_at = time.monotonic()
     if stop and fraction < 1:
-        raise InterruptedRunError(f"stopped at step {state.step}, all of it saved")
+        raise InterruptedRunError(f"stopped at step {state.step}, all of it saved", interruption.cause)
 
 
 def fraction_done(state: State, config: TrainConfig) -> float:

@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Column
 
 from mnist_sample.files import abandon
 
 LINE_EVERY_SECONDS: Final = 20.0
+BAR_WIDTH: Final = 10
 
 
 class _Console(Console):
@@ -22,6 +24,13 @@ class _Console(Console):
         """Fall silent, with all of stderr: `rich` would end the program, and lose what is not saved."""
         self.quiet = True
         abandon(sys.stderr)
+
+    def _check_buffer(self) -> None:
+        """Write what is to be shown; a full disk behind stderr is no reason to stop either."""
+        try:
+            super()._check_buffer()
+        except OSError:
+            self.on_broken_pipe()
 
 
 class Display:
@@ -36,13 +45,17 @@ class Display:
     def __enter__(self) -> Display:
         if self._console.is_terminal and not self._console.quiet:
             self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
+                # Where the terminal is narrow, the end of this is cut.
+                TextColumn(
+                    "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+                ),
+                BarColumn(bar_width=BAR_WIDTH),
                 TextColumn("{task.percentage:>3.0f} %"),
                 TimeElapsedColumn(),
                 TextColumn("left"),
                 TimeRemainingColumn(),
                 console=self._console,
+                expand=True,
             )
             self._task = self._bar.add_task("starting", total=1.0)
             self._bar.start()
@@ -65,10 +78,10 @@ class Display:
     def show(self, line: dict[str, Any], fraction: float) -> None:
         """Show a line of `metrics.jsonl` with the newest figure of quality; the last line always."""
         if "frechet" in line:
-            self._figure = f"  Frechet {line['frechet']:.2f} (real {line['frechet_real']:.2f})"
+            self._figure = f"Frechet {line['frechet']:.2f} (real {line['frechet_real']:.2f})  "
         text = (
-            f"step {line['step']}  D {line['d_loss']:.3f}  G {line['g_loss']:.3f}  "
-            f"{line['images_per_second']:.0f} images/s{self._figure}"
+            f"step {line['step']}  {self._figure}D {line['d_loss']:.3f}  G {line['g_loss']:.3f}  "
+            f"{line['images_per_second']:.0f} images/s"
         )
         if self._bar is not None:
             self._bar.update(self._task, completed=fraction, description=text)

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -114,7 +115,7 @@ class RunFolder:
 
     def is_saved(self) -> bool:
         """Tell whether there is a checkpoint to go on with."""
-        return (self.path / "resume.pt").exists()
+        return os.path.exists(self.path / "resume.pt")  # noqa: PTH110 - Path.exists fails where a name is too long
 
     def begin(self, data: Dataset) -> None:
         """Make a new folder with its settings and a sheet of real digits.
@@ -223,11 +224,17 @@ def _read_line(content: bytes) -> dict[str, Any] | None:
     """Return a line of `metrics.jsonl`; None for what a kill or a power cut has left of one."""
     try:
         line = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(line, dict) or not line.keys() >= set(PLOTTED):
         return None
-    return line if all(isinstance(value, int | float) for value in line.values()) else None
+    if ("frechet" in line) != ("frechet_real" in line):
+        return None
+    return line if all(_is_plottable(value) for value in line.values()) else None
+
+
+def _is_plottable(value: object) -> bool:
+    return isinstance(value, int | float) and not abs(value) > sys.float_info.max
 
 
 def go_on_command(folder: Path) -> str:

@@ -208,9 +208,10 @@ def announce(
         [f"{config.steps} steps"] * (config.steps is not None)
         + [f"{config.minutes} minutes"] * (config.minutes is not None)
     )
+    kinds = f"{len(data.class_names)} classes" if data.class_names else "no labels"
     display.say(
-        f"Training {config.arch} on {len(data.images)} digits of {data.name}: {length} on {device.type}, "
-        f"seed {config.seed}, into {folder.path}"
+        f"Training {config.arch} on {len(data.images)} digits of {data.name} ({kinds}): {length} "
+        f"on {device.type}, seed {config.seed}, into {folder.path}"
     )
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, TextIO, cast
 
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError, OutputError, UsageError
-from mnist_sample.files import abandon, atomic_file, write_back_early
+from mnist_sample.files import abandon, atomic_file, follow_link, write_back_early
 from mnist_sample.job import Format, Job, Request
 from mnist_sample.labels import LabelSource, no_labels, random_labels, repeated_labels
 from mnist_sample.process import unwinding
@@ -239,22 +239,12 @@ def _write(request: Request, form: Format, job: Job, batches: Iterable[Samples])
             with target.open("wb") as device:  # a pipe or a device: nothing to replace
                 write(cast(BinaryIO, _Unseekable(device)), batches)
         else:
-            if target.is_symlink():
-                target = _follow(target)
-            _check_space(form, job.n, target)
+            _check_space(form, job.n, follow_link(target))
             with atomic_file(target) as file:
                 write(file, write_back_early(file, batches))
     except OSError as error:
         where = "stdout" if request.out == "-" else str(target)
         raise OutputError(f"cannot write {where}: {error.strerror or error}") from None
-
-
-def _follow(link: Path) -> Path:
-    """Return what stands behind a link, or will: written through it, not over it."""
-    target = Path(os.path.realpath(link))
-    if target.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-    return target
 
 
 def _write_stdout(write: Callable[[BinaryIO, Iterable[Samples]], None], batches: Iterable[Samples]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
@@ -41,10 +42,25 @@ def _choose_mode(path: Path) -> int:
         return 0o666 & ~current_umask()
 
 
+def follow_link(path: Path) -> Path:
+    """Return what stands behind a link, or will: files are written through it, not over it.
+
+    Raises:
+        OSError: the link leads round in a circle.
+    """
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
+
+
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path` for writing and rename it to `path` when the block succeeds.
 
+    A link stays one; the file behind it is replaced. `/dev/stdout` is a link, which all processes share.
     Whatever stood at `path` stays until the new file is complete and on disk; a block that raises leaves
     it untouched and removes the temporary file.
 
@@ -52,6 +68,7 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         OSError: the folder is missing, read-only or full.
         OutputError: `path` is a folder; told before the block begins.
     """
+    path = follow_link(path)
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder; remove it, or write elsewhere")
     handle, name = tempfile.mkstemp(prefix=hidden_prefix(path.name), suffix=".tmp", dir=path.parent)
@@ -148,7 +165,7 @@ def check_target(target: Path, read: Iterable[Path]) -> None:
     for path in read:
         with contextlib.suppress(OSError):  # reading it will tell what is wrong with it
             if target.samefile(path):
-                raise UsageError(f"{target} is the generator itself; name another file to write")
+                raise UsageError(f"{target} is read here, and cannot be written too; name another file")
 
 
 def write_back_early(file: BinaryIO, items: Iterable[_Item]) -> Iterator[_Item]:

@@ -102,5 +102,5 @@ def test_ctrl_c_is_one_line(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train.evaluate.mnist, "load_mnist", interrupt)
-    assert main(["--out", str(tmp_path)]) == 1
+    assert main(["--out", str(tmp_path)]) == 130
     assert capsys.readouterr() == ("", "error: stopped before the classifier was made\n")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -19,7 +20,7 @@ from models import checkpoint
 from tests.evaluate.standin import draw_digits
 from tests.models.checkpoints import make_checkpoint
 from train.evaluate import command
-from train.evaluate.__main__ import run_command
+from train.evaluate.cli import run_command
 from train.evaluate.evaluation import Evaluation
 from train.evaluate.mnist import RealDigits
 from train.evaluate.values import record, summarise
@@ -120,16 +121,16 @@ def test_a_full_stdout_costs_none_of_the_files(
     assert picture.exists()
 
 
-def test_ctrl_c_is_one_line(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_source: str) -> NoReturn:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command, "load_mnist", interrupt)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_one_line(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(command, "load_mnist", lambda _: signal.raise_signal(number))
     said = run(_write_checkpoint(tmp_path / "gen.pt"))
-    assert said == (1, "", "stopped before the evaluation ended\n")
+    assert said == (128 + number, "", "stopped before the evaluation ended\n")
 
 
-@pytest.mark.parametrize("module", ["train.evaluate.__main__", "train.evaluate.classifier"])
+@pytest.mark.parametrize("module", ["train.evaluate.cli", "train.evaluate.classifier"])
 def test_help_and_a_wrong_option_do_not_wait_for_pytorch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -172,10 +173,12 @@ def test_the_recorded_figures_keep_to_the_format(fresh: Evaluation) -> None:
         (["gen.pt", "--n", "99"], 2, "--n 99 is out of range: 100 to 10,000"),
         (["gen.pt", "--n", "10001"], 2, "out of range"),
         (["gen.pt", "--seeds", "0"], 2, "--seeds 0 is out of range"),
-        (["gen.pt", "--json", "none/figures.json"], 2, "--json: there is no folder none"),
-        (["gen.pt", "--picture", "."], 2, "--picture: . is a folder"),
-        (["gen.pt", "--json", "gen.pt"], 2, "gen.pt is the generator itself"),
-        (["gen.pt", "--picture", "link.pt"], 2, "link.pt is the generator itself"),
+        (["gen.pt", "--json", "none/figures.json"], 1, "the folder none does not exist"),
+        (["gen.pt", "--picture", "."], 1, "cannot write .: it is a folder"),
+        (["gen.pt", "--json", "a" * 300], 1, "File name too long"),
+        (["gen.pt", "--data", "digits", "--json", "digits/t10k-labels-idx1-ubyte.gz"], 2, "is read here"),
+        (["gen.pt", "--json", "gen.pt"], 2, "gen.pt is read here"),
+        (["gen.pt", "--picture", "link.pt"], 2, "link.pt is read here"),
         (["gen.pt", "--json", "pipe"], 1, "pipe: it is a device or a pipe"),
         (["gen.pt", "--json", "a", "--picture", "./a"], 2, "--json and --picture name the same file"),
         (["gen.onnx", "--record"], 2, "--record: gen.onnx is no gen.pt"),
@@ -192,6 +195,8 @@ def test_what_a_user_gets_wrong_is_told_in_a_line(
     _write_checkpoint(tmp_path / "gen.pt")
     (tmp_path / "link.pt").symlink_to("gen.pt")
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "t10k-labels-idx1-ubyte.gz").touch()
     found, out, err = run(*arguments)
     assert (found, out) == (code, "")
     assert cause in err

@@ -62,7 +62,7 @@ def begin_and_interrupt(report: Report, data: Path, out: Path, device: str) -> N
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         said = last_line(process.communicate()[1])
-    report.check(f"Ctrl-C on {device}", process.returncode == 1 and "--resume" in said, said)
+    report.check(f"Ctrl-C on {device}", process.returncode == 130 and "--resume" in said, said)
 
 
 def has_logged(run: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,10 +15,11 @@ import pytest
 import torch
 from torch import Tensor
 
+import train.averaging
 from models import checkpoint
 from models.checkpoint import Checkpoint
 from tests.models.checkpoints import KINDS, make_checkpoint
-from train.average import run_command
+from train.averaging_cli import run_command
 
 START = "ab" * 32
 Run = Callable[..., int]
@@ -202,13 +204,36 @@ def test_no_generator_is_written_over(
     (tmp_path / "link.pt").symlink_to(pair[1])
     for out in (pair[1], tmp_path / "link.pt"):
         assert run(*pair, "--out", out) == 2
-        assert "is the generator itself" in capsys.readouterr().err
+        assert "is read here" in capsys.readouterr().err
     assert pair[1].read_bytes() == before
 
 
 def test_help_and_a_wrong_option_do_not_wait_for_pytorch() -> None:
-    code = "import sys, train.average; sys.exit('torch' in sys.modules)"
+    code = "import sys, train.averaging_cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_link_stays_one(pair: tuple[Path, Path], tmp_path: Path, run: Run) -> None:
+    """As `/dev/stdout` is, which all processes share."""
+    link = tmp_path / "latest.pt"
+    link.symlink_to(tmp_path / "mean.pt")
+    assert run(*pair, "--out", link) == 0
+    assert link.readlink() == tmp_path / "mean.pt"
+    assert read(tmp_path / "mean.pt").training["average_of"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_one_line(
+    number: signal.Signals,
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(train.averaging, "write_atomically", lambda *_: signal.raise_signal(number))
+    assert run(*pair, "--out", tmp_path / "mean.pt") == 128 + number
+    assert capsys.readouterr() == ("", "stopped before the average was written\n")
 
 
 def test_a_device_is_not_replaced(

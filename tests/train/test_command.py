@@ -38,7 +38,7 @@ def test_a_run_ends_with_the_export_command(
     assert call(monkeypatch, *arguments) == 0
     said = capsys.readouterr()
     assert f"python -m export {out}/gen.pt {out}/gen.onnx" in said.out
-    assert "Training digits on 48 digits of boxes: 2 steps on cpu, seed 0" in said.err
+    assert "Training digits on 48 digits of boxes (3 classes): 2 steps on cpu, seed 0" in said.err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems' names are text")
@@ -70,7 +70,7 @@ def test_a_full_stdout_is_one_line_after_a_whole_run(
         (["--steps", "0"], 2, "--steps must be from 1 to 1,000,000,000,000"),
         (["--steps", str(10**19)], 2, "--steps must be from 1 to 1,000,000,000,000"),
         (["--save-every", "nan"], 2, "nan is no number"),
-        (["--lr", "nan"], 2, "--lr must be greater than 0"),
+        (["--lr", "nan"], 2, "--lr must be a number above 0"),
         (["--gamma", "-1"], 2, "--gamma must be 0 or more"),
         (["--entropy", "nan"], 2, "--entropy must be 0 or more"),
         (["--legible", "-1"], 2, "--legible must be 0 or more"),
@@ -82,13 +82,14 @@ def test_a_full_stdout_is_one_line_after_a_whole_run(
             2,
             "--discriminator-width: --arch tutorial has no use for it",
         ),
-        (["--minutes", "nan"], 2, "--minutes must be greater than 0"),
+        (["--minutes", "nan"], 2, "--minutes must be above 0"),
         (["--batch-size", "1"], 2, "--batch-size must be from 2"),
         (["--seed", "-1"], 2, "--seed must be from 0"),
         (["--arch", "resnet"], 2, "unknown architecture 'resnet': choose from digits, tutorial"),
         (["--device", "tpu"], 2, "unknown device 'tpu'"),
         (["--data", ""], 1, "has no train-images-idx3-ubyte"),
         (["--data", "/nowhere"], 1, "there is no folder /nowhere"),
+        (["--out", "a" * 300], 1, "File name too long"),
         (["--resume", "/nowhere"], 1, "cannot read /nowhere/resume.pt"),
         (["--wrong"], 2, "No such option"),
     ],
@@ -127,7 +128,7 @@ def test_a_signal_before_the_training_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(train.session, "load_dataset", lambda *_: signal.raise_signal(number))
-    assert call(monkeypatch, "--out", tmp_path / "run") == 1
+    assert call(monkeypatch, "--out", tmp_path / "run") == 128 + number
     assert capsys.readouterr().err == "stopped before the training began\n"
     assert not (tmp_path / "run").exists()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

@@ -54,6 +54,17 @@ def test_any_number_of_classes_is_named_as_the_file_names_them(
     assert named == np.resize(classes, 256).tolist()
 
 
+@pytest.mark.parametrize(
+    "name", ["train-labels.idx1-ubyte", "train-labels-idx1-ubyte.GZ", "MNIST/raw/train-labels-idx1-ubyte"]
+)
+def test_labels_are_not_passed_over(name: str, tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / LABELS).rename(tmp_path / name)
+    with pytest.raises(DataError, match=f"{name} is not read as the labels"):
+        load(tmp_path)
+
+
 def test_images_without_labels_have_no_classes(tmp_path: Path) -> None:
     data = load(write_folder(tmp_path, None))
     assert data.labels is None
@@ -197,7 +208,7 @@ def test_auto_does_not_pass_over_a_mistyped_or_damaged_folder(
     offline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MNIST_DIR", str(tmp_path / "mistyped"))
-    with pytest.raises(DataError, match="there is no folder"):
+    with pytest.raises(DataError, match="MNIST_DIR: there is no folder"):
         load(Path("auto"))
     monkeypatch.delenv("MNIST_DIR")
     (write_folder(tmp_path / "data") / IMAGES).write_bytes(b"")

@@ -46,6 +46,8 @@ EDITS: dict[str, Edit] = {
     "a path that no system has": put("a\0b", "facts", "source"),
     "an unknown architecture": put("vast", "facts", "settings", "arch"),
     "an unknown objective": put("none", "facts", "settings", "objective"),
+    "the objective of another architecture": put("bce", "facts", "settings", "objective"),
+    "the head of another architecture": put(True, "facts", "settings", "still_head"),
     "a step that is no number": put("x", "step"),
     "a step before the first": put(-5, "step"),
     "half a step": put(1.5, "step"),

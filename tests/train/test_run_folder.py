@@ -194,6 +194,30 @@ def test_a_run_whose_reader_leaves_goes_on_in_silence(
     assert {path.name for path in (tmp_path / "run").iterdir()} == {path.name for path in finished.iterdir()}
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_run_whose_log_fills_the_disk_goes_on_in_silence(
+    data: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("/dev/full").open("w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        begin(data, tmp_path / "run")
+    assert_same_weights(tmp_path / "run", finished)
+
+
+def test_a_narrow_terminal_has_room_for_what_matters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("COLUMNS", "80"), ("FORCE_COLOR", "1"), ("TERM", "xterm")):
+        monkeypatch.setenv(name, value)
+    figures = {"frechet": 0.05, "frechet_real": 0.04}
+    line = {"step": 42_000, "d_loss": 0.5, "g_loss": 0.75, "images_per_second": 640.0, "seconds": 2.0}
+    with Display(visible=True) as display:
+        display.show(line | figures, 0.25)
+    said = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err).splitlines()[-1]
+    assert re.search(r"step 42000  Frechet 0.05 \(real 0.04\) .* 25 % 0:00:0\d left ", said)
+    assert len(said) <= 80
+
+
 def test_a_process_that_does_not_write_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     with Display(visible=False) as display:
         display.warn("unheard")

@@ -170,7 +170,10 @@ def test_half_a_line_of_metrics_is_taken_back(
 def test_lines_of_metrics_that_a_power_cut_spoiled_are_taken_back(finished: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(finished, tmp_path / "run")
     other_kind = json.dumps(read_metrics(finished)[3] | {"seconds": "long"}).encode()
-    spoiled = (bytes(4), b'\0\0"g_loss": 1}', b"{}", b'"}', b"[4]", b"\xff\xfe}", other_kind)
+    half_measured = json.dumps(read_metrics(finished)[3] | {"frechet": 1.0}).encode()
+    beyond = json.dumps(read_metrics(finished)[3] | {"d_loss": 10**400}).encode()
+    torn = (bytes(4), b'\0\0"g_loss": 1}', b"{}", b'"}', b"[4]", b"\xff\xfe}", b"[" * 100_000)
+    spoiled = (*torn, other_kind, half_measured, beyond)
     with (folder / "metrics.jsonl").open("ab") as file:
         file.write(b"\n".join(spoiled))
     go_on(folder)

@@ -1,63 +1,13 @@
-"""`python -m train.evaluate`: parses the command line and hands it on."""
+"""`python -m train.evaluate`."""
 
 from __future__ import annotations
 
 import sys
-from functools import partial
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from mnist_sample.errors import MnistSampleError
-from train.evaluate.settings import Settings
-from train.interruption import hold_ctrl_c
-from train.stdout import tell_result
-
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-
-
-@app.command(epilog="Example: python -m train.evaluate runs/first/gen.pt --data ../mnist --cas")
-def main(
-    file: Annotated[Path, typer.Argument(help="A gen.pt or a gen.onnx.", show_default=False)],
-    data: Annotated[str, typer.Option(help="auto, mnist, or a folder of MNIST's files.")] = "auto",
-    n: Annotated[
-        int, typer.Option(help="Digits per draw, and real test digits beside them; 100 to 10,000.")
-    ] = Settings.digits,
-    seeds: Annotated[
-        int, typer.Option(help="Draws to take the mean of; with --cas also trainings of each kind.")
-    ] = Settings.seeds,
-    cas: Annotated[
-        bool, typer.Option("--cas", help="Also train classifiers on generated digits; takes minutes.")
-    ] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the figures there as JSON.")] = None,
-    picture: Annotated[
-        Path | None, typer.Option(help="Write there, as PNG, a sheet of each class and the closest pairs.")
-    ] = None,
-    record: Annotated[
-        bool, typer.Option("--record", help="Write the figures into the gen.pt; export takes them along.")
-    ] = False,
-) -> None:
-    """Tell how good a generator's digits are, each figure beside the same figure for real test digits."""
-    settings = Settings(digits=n, seeds=seeds, cas=cas)
-    say = partial(tell_result, otherwise="the files that were asked for are written")
-    try:
-        with hold_ctrl_c():
-            # Here, since torch takes seconds to import, and --help does without.
-            from train.evaluate.command import Request, run
-        run(Request(file, data, settings, json, picture, record), say)
-    except KeyboardInterrupt as error:
-        raise MnistSampleError("stopped before the evaluation ended") from error
-
-
-def run_command() -> None:
-    """Run the command; a failure that a user can cause becomes one or two lines on stderr."""
-    try:
-        app()
-    except MnistSampleError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
-
 
 if __name__ == "__main__":
+    try:
+        from train.evaluate.cli import run_command
+    except KeyboardInterrupt:
+        print("stopped before the evaluation ended", file=sys.stderr)
+        sys.exit(130)
     run_command()

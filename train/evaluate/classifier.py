@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from mnist_sample.errors import MnistSampleError, UsageError
-from train.interruption import hold_ctrl_c
+from train.interruption import StoppedError, hold_ctrl_c, sigterm_as_ctrl_c
 from train.stdout import tell_result
 
 
@@ -64,13 +64,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     try:
         check_options(options)
-        tell_result(make(options), "the classifier is written")
+        with sigterm_as_ctrl_c():
+            tell_result(make(options), "the classifier is written")
     except MnistSampleError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("error: stopped before the classifier was made", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt as error:
+        stopped = StoppedError("stopped before the classifier was made", error)
+        print(f"error: {stopped}", file=sys.stderr)
+        return stopped.exit_code
     except OSError as error:
         print(f"error: cannot write into {options.out}: {error.strerror}", file=sys.stderr)
         return 1

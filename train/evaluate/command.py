@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mnist_sample.errors import OutputError, UsageError
 from mnist_sample.files import check_target, write_atomically
+from train.data import name_files
 from train.evaluate.evaluation import Evaluation, evaluate
 from train.evaluate.mnist import RealDigits, load_mnist
 from train.evaluate.pictures import write_picture
@@ -88,13 +89,8 @@ def _writing(path: Path) -> Iterator[None]:
 def _check_targets(request: Request) -> None:
     if request.record:
         check_recordable(request.file)
-    named = {"--json": request.json, "--picture": request.picture}
-    targets = {option: path for option, path in named.items() if path is not None}
-    for option, path in targets.items():
-        if not path.parent.is_dir():
-            raise UsageError(f"{option}: there is no folder {path.parent}")
-        if path.is_dir():
-            raise UsageError(f"{option}: {path} is a folder; name a file in it")
-        check_target(path, [request.file])
-    if len(set(map(os.path.realpath, targets.values()))) < len(targets):
+    targets = [path for path in (request.json, request.picture) if path is not None]
+    for path in targets:
+        check_target(path, [request.file, *name_files(request.data)])
+    if len(set(map(os.path.realpath, targets))) < len(targets):
         raise UsageError("--json and --picture name the same file: name two")

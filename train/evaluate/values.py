@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
@@ -120,4 +119,4 @@ def record(evaluation: Evaluation) -> None:
         content = checkpoint.encode(replace(trained, evaluation=summarise(evaluation)))
     except checkpoint.CheckpointError as error:
         raise MnistSampleError(str(error)) from error
-    write_atomically(Path(os.path.realpath(path)), content)  # what a link names, not the link
+    write_atomically(path, content)
