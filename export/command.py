@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
-from export.checks import Finding
+from export.checks import CHECKS, Finding
 from export.checks.structure import MAX_OPSET, MIN_OPSET
-from export.run import Options, check, export
+from export.run import Options, Report, check, export
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError
 from mnist_sample.files import abandon
 from mnist_sample.text import escape_unencodable
+from mnist_sample.usage import explain_usage
 
+COMMAND = "python -m export"
+BEFORE_CHECKS = 2
+"""Findings that come before the checks: the checkpoint, and what folding made of it."""
 DEFAULT_ATOL = 5e-5
 MAX_ATOL = 1e-3
 """An eighth of a grey level: with more, a picture could differ from PyTorch's by more than rounding."""
@@ -50,15 +58,33 @@ def main(
     if math.isnan(atol):  # typer's range lets it pass
         raise typer.BadParameter("nan is no number", param_hint="--atol")
     options = Options(opset=opset, atol=atol, provider=provider.value)
+    findings: list[Finding] = []
+    with _reporting(findings) as report:
+        (check if only_check else export)(gen_pt, gen_onnx, options, report)
+    outcome = "written"
     if only_check:
-        check(gen_pt, gen_onnx, options, _print_finding)
-    else:
-        export(gen_pt, gen_onnx, options, _print_finding)
-    print(f"{gen_onnx} {'holds' if only_check else 'written'}", flush=True)
+        outcome = "holds" if all(one.complete for one in findings) else "holds, as far as its values tell"
+    print(f"{gen_onnx} {outcome}", flush=True)
 
 
-def _print_finding(finding: Finding) -> None:
-    print(f"{finding.name:<20} {finding.text}", flush=True)
+@contextlib.contextmanager
+def _reporting(findings: list[Finding]) -> Iterator[Report]:
+    """Print each finding as it comes, and put it into `findings`; a bar on a terminal shows how far it is."""
+    console = Console(stderr=True)
+    with Progress(
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+    ) as progress:
+        task = progress.add_task("proving", total=BEFORE_CHECKS + len(CHECKS))
+
+        def report(finding: Finding) -> None:
+            print(f"{finding.name:<20} {finding.text}", flush=True)
+            findings.append(finding)
+            progress.advance(task)
+
+        yield report
 
 
 def run_command() -> None:
@@ -66,7 +92,7 @@ def run_command() -> None:
     logging.disable(logging.WARNING)
     escape_unencodable(sys.stdout)
     try:
-        app(prog_name="python -m export")
+        sys.exit(app(prog_name=COMMAND, standalone_mode=False) or 0)
     except MnistSampleError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -74,3 +100,6 @@ def run_command() -> None:
         abandon(sys.stdout)
         print(f"error: cannot write stdout: {error.strerror or error}", file=sys.stderr)
         sys.exit(1)
+    except Exception as error:
+        print(f"error: {explain_usage(error, COMMAND)}", file=sys.stderr)
+        sys.exit(2)

@@ -157,6 +157,8 @@ def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = model.graph
     names = _stable_names(graph)
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    first = _share(constants)
+    names |= {name: names[first[name]] for name in constants}
     cleaned = onnx.ModelProto(ir_version=model.ir_version, producer_name="mnist-sample")
     cleaned.producer_version = __version__
     cleaned.opset_import.extend(model.opset_import)
@@ -166,7 +168,7 @@ def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
         kept.input.extend(names[name] for name in node.input)
         kept.output.extend(names[name] for name in node.output)
         kept.attribute.extend(_needed_attributes(node, model.opset_import[0].version, constants))
-    for name in sorted(constants, key=names.__getitem__):
+    for name in sorted(set(first.values()), key=names.__getitem__):
         cleaned.graph.initializer.append(onnx.numpy_helper.from_array(constants[name], names[name]))
     for old, new in ((graph.input, cleaned.graph.input), (graph.output, cleaned.graph.output)):
         for value in old:
@@ -174,6 +176,15 @@ def _clean(model: onnx.ModelProto) -> onnx.ModelProto:
             shape = [dim.dim_value or contract.BATCH_AXIS for dim in kind.shape.dim]
             new.append(onnx.helper.make_tensor_value_info(value.name, kind.elem_type, shape))
     return cleaned
+
+
+def _share(constants: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """Map each constant's name to that of the first one that is equal to it."""
+    first: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+    return {
+        name: first.setdefault((value.dtype.str, value.shape, value.tobytes()), name)
+        for name, value in constants.items()
+    }
 
 
 def _needed_attributes(

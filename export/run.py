@@ -15,6 +15,7 @@ from export.checks.metadata import check_differences, check_metadata
 from export.checks.whole import check_sampler
 from export.convert import annotate, build_graph, count_operations, describe
 from export.errors import CheckpointRefusedError, ExportError
+from export.interruption import raise_if_interrupted
 from mnist_sample import contract
 from mnist_sample.errors import OutputError
 from mnist_sample.files import check_target, write_atomically
@@ -53,6 +54,7 @@ def export(source: Path, target: Path, options: Options, report: Report) -> None
         refuse_without_cuda()
     checkpoint, sha256, generator = _load(source, report)
     content = make_verified(checkpoint, sha256, generator, options, report)
+    raise_if_interrupted()
     try:
         write_atomically(target, content)
     except OSError as error:
@@ -109,6 +111,7 @@ def run_checks(
     """
     figures: dict[str, float] = {}
     for run_check in checks:
+        raise_if_interrupted()
         finding = run_check(candidate)
         report(finding)
         figures |= {name: float(f"{value:.1e}") for name, value in finding.figures.items()}

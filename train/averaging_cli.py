@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, NoReturn
 
 import typer
 
-from mnist_sample.errors import MnistSampleError, OutputError
+from mnist_sample.errors import OutputError
 from train.interruption import StoppedError, hold_ctrl_c, sigterm_as_ctrl_c
+from train.shell import run_app
 from train.stdout import tell_result
+
+STOPPED: Final = "stopped before the average was written"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -35,16 +37,12 @@ def main(
                 from train.averaging import average
             average(generators, latent_std, out)
     except KeyboardInterrupt as error:
-        raise StoppedError("stopped before the average was written", error) from error
+        raise StoppedError(STOPPED, error) from error
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another --out") from error
     tell_result(f"{out} written", f"{out} is written")
 
 
-def run_command() -> None:
-    """Run the command; a failure that a user can cause becomes one or two lines on stderr."""
-    try:
-        app(prog_name="python -m train.average")
-    except MnistSampleError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+def run_command() -> NoReturn:
+    """Run the command and exit."""
+    run_app(app, "python -m train.average", STOPPED)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
 import shlex
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, NoReturn
 
 import typer
 
-from mnist_sample.errors import MnistSampleError
-from mnist_sample.text import make_printable
 from train.config import SAVE_EVERY_SECONDS
 from train.interruption import StoppedError, hold_ctrl_c, sigterm_as_ctrl_c
+from train.shell import run_app
 from train.stdout import tell_result
+
+STOPPED: Final = "stopped before the training began"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -100,18 +99,12 @@ def main(
                 from train.session import Request, run
             folder = run(Request(data, out, resume, settings, save_every, start_from))
     except KeyboardInterrupt as error:
-        raise StoppedError("stopped before the training began", error) from error
+        raise StoppedError(STOPPED, error) from error
     if folder is not None:
         files = shlex.join([str(folder / "gen.pt"), str(folder / "gen.onnx")])
         tell_result(f"Done. Export it with: python -m export {files}", f"the run in {folder} is complete")
 
 
-def run_command() -> None:
-    """Run the command; a failure that a user can cause becomes one or two lines on stderr."""
-    try:
-        app()
-    except MnistSampleError as error:
-        rank = os.environ.get("RANK", "0")
-        for line in str(error).splitlines():  # which may quote what a stranger's resume.pt says
-            print(f"{'' if rank == '0' else f'[worker {rank}] '}{make_printable(line)}", file=sys.stderr)
-        sys.exit(error.exit_code)
+def run_command() -> NoReturn:
+    """Run the command and exit."""
+    run_app(app, "python -m train", STOPPED)

@@ -10,7 +10,15 @@ import onnxruntime as ort
 import torch
 from onnx.reference import ReferenceEvaluator
 
-from export.checks.candidate import Array, Arrays, Candidate, Finding, run_session
+from export.checks.candidate import (
+    SCALES,
+    Array,
+    Arrays,
+    Candidate,
+    Finding,
+    largest_difference,
+    run_session,
+)
 from export.errors import (
     BatchMateError,
     OptimisationLevelError,
@@ -23,8 +31,6 @@ from mnist_sample.errors import MnistSampleError
 from mnist_sample.text import first_line
 
 BATCHES = (1, 2, 3, 7, 64, 257)
-SCALES = (0.0, 10.0, 1000.0)
-"""Factors for latents out of the ordinary: zeros, and norms that drive the last layer into saturation."""
 TOLERATED_RATIO = 4.0
 """Up to how many times PyTorch's own error in float32 the tolerance, not the file, is called at fault."""
 LEVELS = {
@@ -67,11 +73,11 @@ def _worst_errors(candidate: Candidate, seed: int) -> dict[str, float]:
             ) from error
         if sample.shape != exact.shape:
             raise ValueMismatchError(f"sample has the shape {sample.shape}, PyTorch gives {exact.shape}")
-        theirs, ours = _largest(single, exact), _largest(sample, exact)
+        theirs, ours = largest_difference(single, exact), largest_difference(sample, exact)
         if not ours <= _allow(candidate, scale):
             raise ValueMismatchError(_describe_mismatch(candidate, inputs, scale, sample, exact, theirs))
         if scale == 1:
-            found = (ours, theirs, _largest(sample, single))
+            found = (ours, theirs, largest_difference(sample, single))
             worst = {name: max(worst[name], value) for name, value in zip(worst, found, strict=True)}
     return worst
 
@@ -89,11 +95,6 @@ def _cases(candidate: Candidate, seed: int) -> Iterator[tuple[Arrays, float]]:
             yield candidate.draw(n, seed + offset), 1.0
     for scale in SCALES:
         yield candidate.draw(max(classes, 2), seed, scale), scale
-
-
-def _largest(a: Array, b: Array) -> float:
-    """Return the largest absolute difference; NaN where there is one, which no comparison accepts."""
-    return float(np.abs(a.astype(np.float64) - b).max())
 
 
 def _describe_mismatch(
@@ -127,7 +128,7 @@ def check_rows_alone(candidate: Candidate) -> Finding:
         candidate.run({name: rows[i : i + 1] for name, rows in inputs.items()}) for i in range(len(image))
     ]
     levels = int(np.abs(np.concatenate([row[0] for row in alone]).astype(int) - image).max())
-    difference = _largest(np.concatenate([row[1] for row in alone]), sample)
+    difference = largest_difference(np.concatenate([row[1] for row in alone]), sample)
     if levels > 1 or not difference <= candidate.atol:
         raise BatchMateError(
             f"a row alone differs from itself in a batch of {len(image)} by {difference:.1e} in sample "
@@ -164,7 +165,7 @@ def check_optimisation_levels(candidate: Candidate) -> Finding:
     worst, levels = 0.0, 0
     for name, level in LEVELS.items():
         other_image, sample = run_session(candidate.open_session(level), inputs)
-        difference = _largest(sample, exact)
+        difference = largest_difference(sample, exact)
         step = int(np.abs(other_image.astype(int) - image).max())
         if not difference <= candidate.atol or step > 1:
             raise OptimisationLevelError(
@@ -191,7 +192,7 @@ def check_reference_evaluator(candidate: Candidate) -> Finding:
         image, sample = np.asarray(outputs[0]), np.asarray(outputs[1])
     except Exception as error:  # the evaluator raises whatever NumPy raises
         raise ReferenceEvaluatorError(f"the reference evaluator fails: {first_line(error)}") from error
-    difference = _largest(sample, exact)
+    difference = largest_difference(sample, exact)
     levels = int(np.abs(image.astype(int) - candidate.run(inputs)[0]).max())
     if not difference <= candidate.atol or levels > 1:
         raise ReferenceEvaluatorError(

@@ -39,6 +39,8 @@ PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
     # TensorFloat-32 keeps 10 bits of a factor: no run of it could be told from a wrong weight.
     "cuda": ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}),
 }
+SCALES = (0.0, 0.5, 2.0, 10.0, 1000.0)
+"""Factors for latents out of the ordinary: zeros, those of `--truncation`, and norms that saturate."""
 FATAL = 4
 """onnxruntime's log level that keeps its warnings from the user; what they warn of is checked here."""
 
@@ -51,11 +53,13 @@ class Finding:
         name: of the check, as the report and the file's metadata call it.
         text: what was found, for people.
         figures: measured differences to keep in the file, by what was compared.
+        complete: whether all was compared that the check is for.
     """
 
     name: str
     text: str
     figures: Mapping[str, float] = field(default_factory=dict)
+    complete: bool = True
 
 
 class _NoClip(TorchFunctionMode):
@@ -177,6 +181,11 @@ def refuse_without_cuda() -> None:
     problem = find_device_problem() or find_package_problem(ort.get_available_providers())
     if problem:
         raise ProviderError(f"CUDA does not work here: {problem}")
+
+
+def largest_difference(a: Array, b: Array) -> float:
+    """Return the largest absolute difference; infinity where the shapes differ, NaN where there is one."""
+    return float(np.abs(a.astype(np.float64) - b).max()) if a.shape == b.shape else np.inf
 
 
 def run_session(session: ort.InferenceSession, inputs: Arrays) -> tuple[Array, Array]:

@@ -28,7 +28,7 @@ def check_rebuild(candidate: Candidate) -> Finding:
     for name, here in exporting_versions().items():
         if made_by.get(name) != here:
             text = f"NOT COMPARED, only values were: the file says {name} {made_by.get(name)}, here is {here}"
-            return Finding("rebuild", text)
+            return Finding("rebuild", text, complete=False)
     rebuilt = build_graph(candidate.checkpoint, candidate.generator, candidate.model.opset_import[0].version)
     bare = onnx.ModelProto()
     bare.CopyFrom(candidate.model)
@@ -40,11 +40,16 @@ def check_rebuild(candidate: Candidate) -> Finding:
 
 
 def check_sampler(candidate: Candidate) -> Finding:
-    """`mnist_sample` accepts the file.
+    """`mnist_sample` accepts the file, which is no larger than what it reads.
 
     Raises:
         SamplerRefusedError: with what it says.
     """
+    if len(candidate.content) > contract.MAX_FILE_BYTES:
+        raise SamplerRefusedError(
+            f"the file is larger than {contract.MAX_FILE_BYTES >> 20} MiB, the most that mnist_sample reads; "
+            "train a smaller generator"
+        )
     try:
         accepted = candidate.accepted
     except ModelFileError as error:

@@ -13,6 +13,7 @@ from mnist_sample import __version__
 from mnist_sample.errors import MnistSampleError
 from mnist_sample.job import Request
 from mnist_sample.process import INTERRUPTED, INTERRUPTED_CODE, collect_garbage_again, complain
+from mnist_sample.usage import explain_usage
 
 _HELP = """Draw handwritten digits.
 
@@ -179,7 +180,4 @@ def run_arguments(arguments: list[str] | None = None) -> int:
         abandon(sys.stdout)
         return complain(f"cannot write stdout: {error.strerror or error}", 1)
     except Exception as error:
-        # Wrong usage. Newer versions of typer carry their own click, so its errors have no one name.
-        if not hasattr(error, "format_message"):
-            raise
-        return complain(f"{error.format_message().rstrip('.')}; see mnist-sample --help", 2)
+        return complain(explain_usage(error, "mnist-sample"), 2)

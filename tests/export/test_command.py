@@ -169,6 +169,13 @@ def test_a_stdout_that_takes_no_more_is_told(
 
 INTERRUPTED_IMPORTS = {
     "as it is": "signal.raise_signal(signal.SIGINT)",
+    "swallowed": """
+import weakref
+gone = set()
+weakref.ref(gone, lambda _: signal.raise_signal(signal.SIGINT))
+callback = weakref.ref(gone, lambda _: signal.raise_signal(signal.SIGINT))
+del gone
+""",
     "turned into another error": """
 try:
     signal.raise_signal(signal.SIGINT)

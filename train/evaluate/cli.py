@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, NoReturn
 
 import typer
 
-from mnist_sample.errors import MnistSampleError
 from train.evaluate.settings import Settings
 from train.interruption import StoppedError, hold_ctrl_c, sigterm_as_ctrl_c
+from train.shell import run_app
 from train.stdout import tell_result
+
+STOPPED: Final = "stopped before the evaluation ended"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -48,13 +49,9 @@ def main(
                 from train.evaluate.command import Request, run
             run(Request(file, data, settings, json, picture, record), say)
     except KeyboardInterrupt as error:
-        raise StoppedError("stopped before the evaluation ended", error) from error
+        raise StoppedError(STOPPED, error) from error
 
 
-def run_command() -> None:
-    """Run the command; a failure that a user can cause becomes one or two lines on stderr."""
-    try:
-        app()
-    except MnistSampleError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)
+def run_command() -> NoReturn:
+    """Run the command and exit."""
+    run_app(app, "python -m train.evaluate", STOPPED)

@@ -1,0 +1,39 @@
+"""Ctrl-C, which PyTorch's imports may turn into an error of theirs, and its callbacks may swallow."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+interruptions: list[int] = []
+"""Filled when Ctrl-C is pressed."""
+
+
+def listen() -> None:
+    """Note Ctrl-C before it takes its course."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell wants it ignored
+        signal.signal(signal.SIGINT, _interrupt)
+        sys.unraisablehook = _report_unraisable
+
+
+def stop_listening() -> None:
+    """Let Ctrl-C end the process at once: what Python does at its end may be cut short."""
+    if signal.getsignal(signal.SIGINT) is _interrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def raise_if_interrupted() -> None:
+    """Raise KeyboardInterrupt where Ctrl-C was pressed, and came to nothing."""
+    if interruptions:
+        raise KeyboardInterrupt
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    interruptions.append(number)
+    signal.default_int_handler(number, frame)
+
+
+def _report_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    if not isinstance(unraisable.exc_value, KeyboardInterrupt):  # that one is noted
+        sys.__unraisablehook__(unraisable)
