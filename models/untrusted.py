@@ -62,9 +62,7 @@ def _read_entries(content: bytes) -> dict[str, bytes]:
             entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
     except UntrustedFileError:
         raise
-    except (
-        Exception
-    ) as error:  # a malformed directory, or a wrong checksum, can make zipfile raise many things
+    except Exception as error:  # a malformed directory, or a wrong checksum: zipfile raises many things
         raise UntrustedFileError("it is damaged or cut off; copy it anew or train again") from error
     for name, part in entries.items():
         if _is_description(name):

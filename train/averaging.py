@@ -83,6 +83,8 @@ def _check_kin(first: Checkpoint, other: Checkpoint, first_path: Path, path: Pat
         other.class_names,
     ):
         raise AveragingError(f"{path} is a generator of another shape or of other classes than {first_path}")
+    if first.training.get("data_sha256") != other.training.get("data_sha256"):
+        raise AveragingError(f"{first_path} and {path} were trained on different digits")
     start = _start_of(first)
     if start is None or start != _start_of(other):
         raise AveragingError(

@@ -71,7 +71,7 @@ def load_dataset(source: str, warn: Callable[[str], None], split: Split = "train
 
     Args:
         source: `auto`, `mnist`, `bundled`, or a folder of IDX files under MNIST's names, plain or `.gz`.
-        warn: takes one line for the user; called where `auto` falls back to bundled digits.
+        warn: takes what the user should not overlook; called where the digits are the bundled generator's.
         split: `train`, or `t10k` for the test digits.
 
     Raises:

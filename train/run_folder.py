@@ -103,6 +103,12 @@ class Provenance:
             "settings": self.config.as_dict(),
         }
 
+    def as_published(self) -> dict[str, Any]:
+        """Return the same for files that others get: of a path, what tells nothing of this machine."""
+        settings = self.config.as_dict()
+        settings["start_from"] = "/".join(Path(self.config.start_from).parts[-2:])
+        return {**self.as_dict(), "settings": settings}
+
 
 class RunFolder:
     """Writes what a run leaves behind. Any method may raise OSError."""
@@ -115,7 +121,7 @@ class RunFolder:
 
     def is_saved(self) -> bool:
         """Tell whether there is a checkpoint to go on with."""
-        return os.path.exists(self.path / "resume.pt")  # noqa: PTH110 - Path.exists fails where a name is too long
+        return holds_run(self.path)
 
     def begin(self, data: Dataset) -> None:
         """Make a new folder with its settings and a sheet of real digits.
@@ -123,14 +129,7 @@ class RunFolder:
         Raises:
             UsageError: a file is there that this run would write, or one that saved nothing has left.
         """
-        if self.is_saved():
-            raise UsageError(
-                f"{self.path} already holds a run: go on with it ({go_on_command(self.path)}) "
-                "or choose another --out"
-            )
-        for name in WRITTEN:
-            if os.path.lexists(self.path / name):
-                raise UsageError(f"{self.path} already holds a {name}: move it away, or choose another --out")
+        refuse_taken(self.path)
         (self.path / "samples").mkdir(parents=True, exist_ok=True)
         self._write_config()
         self._write_text("metrics.jsonl", "")
@@ -172,7 +171,7 @@ class RunFolder:
             class_names=self.provenance.class_names,
             weights=average_weights(state),
             training={
-                **self.provenance.as_dict(),
+                **self.provenance.as_published(),
                 "steps": state.step,
                 "seconds": round(state.seconds, 1),
             },
@@ -235,6 +234,26 @@ def _read_line(content: bytes) -> dict[str, Any] | None:
 
 def _is_plottable(value: object) -> bool:
     return isinstance(value, int | float) and not abs(value) > sys.float_info.max
+
+
+def holds_run(folder: Path) -> bool:
+    """Tell whether a run was saved in a folder."""
+    return os.path.exists(folder / "resume.pt")  # noqa: PTH110 - Path.exists fails where a name is too long
+
+
+def refuse_taken(folder: Path) -> None:
+    """Refuse a new run's folder where a run is, or any file that a run writes.
+
+    Raises:
+        UsageError: it is taken.
+    """
+    if holds_run(folder):
+        raise UsageError(
+            f"{folder} already holds a run: go on with it ({go_on_command(folder)}) or choose another --out"
+        )
+    for name in WRITTEN:
+        if os.path.lexists(folder / name):
+            raise UsageError(f"{folder} already holds a {name}: move it away, or choose another --out")
 
 
 def go_on_command(folder: Path) -> str:

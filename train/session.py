@@ -24,7 +24,7 @@ from train.loop import train
 from train.memory import keep_freed_memory
 from train.progress import Display
 from train.quality import make_quality
-from train.run_folder import Provenance, RunFolder
+from train.run_folder import Provenance, RunFolder, refuse_taken
 from train.start import Start, read_start
 from train.state import ResumeError, State, make_state, read_saved, restore_state
 from train.step import DeviceData
@@ -69,6 +69,8 @@ def run(request: Request) -> Path | None:
     start = read_start(request.start_from) if request.start_from else None
     device = choose_device(request.settings.get("device") or (saved["facts"]["device"] if saved else None))
     config = resolve_config(request, saved, start, device)
+    if request.out is not None:
+        refuse_taken(request.out)  # before data are loaded, or downloaded, for nothing
     source = request.data if request.data is not None else saved["facts"]["source"] if saved else "auto"
     with join_world(device) as world, Display(world.is_writer) as display:
         if config.batch_size < 2 * world.size:

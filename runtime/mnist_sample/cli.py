@@ -70,7 +70,9 @@ def _sample(
     digits: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="Draw these digits in this order, over and over.  [default: at random]"
+            metavar="TEXT",
+            help="Draw these digits in this order, over and over from index 0; names of several letters are "
+            "separated by commas.  [default: at random]",
         ),
     ] = None,
     seed: Annotated[
@@ -80,12 +82,13 @@ def _sample(
         int, typer.Option(metavar="N", help="Index of the first digit: shards are --start and --n pairs.")
     ] = 0,
     out: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="PATH",
-            help="A sheet .png, arrays .npz, images .npy, a walk .gif, a folder/ of PNGs, or - for stdout.",
+            help="A sheet .png, arrays .npz, images .npy, a walk .gif, a folder/ of PNGs, or - for stdout.  "
+            "[default: digits.png, or as --format says]",
         ),
-    ] = "digits.png",
+    ] = None,
     form: Annotated[
         _Format | None,
         typer.Option(
@@ -106,7 +109,8 @@ def _sample(
         ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(metavar="N", help="Batches made at a time.  [default: one per CPU]")
+        int | None,
+        typer.Option(metavar="N", help="Batches made at a time.  [default: one per CPU; four on CUDA]"),
     ] = None,
     columns: Annotated[int | None, typer.Option(metavar="N", help="Digits per row of a sheet.")] = None,
     scale: Annotated[
@@ -138,7 +142,7 @@ def _sample(
         escape_unencodable(sys.stdout)
         typer.echo(describe(model))
         return
-    from mnist_sample.command import run
+    from mnist_sample.command import name_output, run
 
     collect_garbage_again()
     run(
@@ -149,8 +153,8 @@ def _sample(
             digits=digits,
             seed=seed,
             start=start,
-            out=out,
-            format=form.value if form else None,
+            out=name_output(form) if out is None else out,
+            format=form,
             truncation=truncation,
             batch_size=batch_size,
             threads=threads,

@@ -42,6 +42,11 @@ _SHOWN: Final = 64
 """No terminal shows more digits."""
 
 
+def name_output(wanted: str | None) -> str:
+    """Return what is written where `--out` names nothing: `digits.png`, or what `--format` makes."""
+    return "digits/" if wanted == "idx" else f"digits.{wanted or 'png'}"
+
+
 def choose_format(out: str, wanted: str | None) -> Format:
     """Return the format that `--out` and `--format` mean together.
 
@@ -56,12 +61,10 @@ def choose_format(out: str, wanted: str | None) -> Format:
         if wanted == "idx":
             raise UsageError("an idx folder cannot go to stdout: name a folder with --out")
         return cast(Format, wanted or "png")
-    if wanted == "idx":
-        return "idx"
     if out.endswith(("/", os.sep)) or _is_folder(Path(out)):
-        if wanted not in (None, "png"):
+        if wanted not in (None, "png", "idx"):
             raise UsageError(f"{out} is a folder, but --format {wanted} makes one file: name it")
-        return "folder"
+        return "idx" if wanted == "idx" else "folder"
     suffix = Path(out).suffix.lower()
     found = _BY_SUFFIX.get(suffix)
     if wanted is None and found is None:

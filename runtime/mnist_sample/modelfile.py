@@ -20,7 +20,7 @@ from mnist_sample.protobuf import MalformedError, Message, decode
 
 BUNDLED: Final = Path(__file__).with_name("generator.onnx")
 _Json = TypeVar("_Json", list[Any], dict[str, Any])
-_MAX_CLASS_NAME: Final = 32
+MAX_CLASS_NAME: Final = 32
 _MAX_JSON: Final = 2**20
 """Characters of one metadata entry; lists in lists take a hundred times their text in memory."""
 _MAX_COMPLAINT: Final = 400
@@ -162,7 +162,7 @@ def _read_json(metadata: dict[str, str], key: str, kind: type[_Json]) -> _Json:
 def _read_classes(metadata: dict[str, str]) -> tuple[str, ...]:
     names = _read_json(metadata, contract.KEY_CLASSES, list)
     fine = all(
-        isinstance(name, str) and 0 < len(name) <= _MAX_CLASS_NAME and name.isprintable() and "," not in name
+        isinstance(name, str) and 0 < len(name) <= MAX_CLASS_NAME and name.isprintable() and "," not in name
         for name in names
     )
     if not fine or len(names) > contract.MAX_CLASSES or len(set(names)) != len(names):

@@ -15,8 +15,12 @@ from pathlib import Path
 import pytest
 import torch
 
+import export.checks.whole
 import export.command
+from export.checks import Finding
+from export.checks.whole import check_rebuild
 from export.command import run_command
+from export.run import Options, Report
 from mnist_sample.modelfile import read_model
 from tests.export.exported import Exported
 from tests.models import strangers
@@ -67,6 +71,21 @@ def test_check_says_that_the_file_holds(
 ) -> None:
     assert run(monkeypatch, "--check", digits.source, digits.path) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{digits.path} holds"
+
+
+def test_check_says_what_it_could_not_compare(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], digits: Exported
+) -> None:
+    def find(_source: Path, _path: Path, _options: Options, report: Report) -> None:
+        report(Finding("values", "sample differs by 1e-6"))
+        report(check_rebuild(digits.candidate))
+
+    monkeypatch.setattr(export.checks.whole, "exporting_versions", lambda: {"torch": "1.0"})
+    monkeypatch.setattr(export.command, "check", find)
+    assert run(monkeypatch, "--check", digits.source, digits.path) == 0
+    said = capsys.readouterr().out
+    assert "NOT COMPARED" in said
+    assert said.splitlines()[-1] == f"{digits.path} holds, as far as its values tell"
 
 
 @pytest.mark.parametrize("danger", DANGERS)

@@ -25,6 +25,9 @@ from mnist_sample.errors import MnistSampleError, OutputError, ProviderError, Us
 from mnist_sample.info import describe
 from mnist_sample.modelfile import read_model
 from models import checkpoint as checkpoints
+from models.checkpoint import Checkpoint
+from models.digits import DigitsConfig
+from models.registry import get_architecture
 from tests.export.exported import OPTIONS, Exported, export_kind
 from tests.models.checkpoints import make_checkpoint
 
@@ -185,10 +188,44 @@ def test_latents_far_out_are_no_reason_to_refuse(tmp_path: Path, target: Path) -
     for name, weight in checkpoint.weights.items():
         if name.endswith("project.weight") or "to_pixels" in name:
             weight.mul_(8)
-    source = tmp_path / "gen.pt"
-    source.write_bytes(checkpoints.encode(checkpoint))
-    export(source, target, OPTIONS, ignore)
+    export(write(checkpoint, tmp_path), target, OPTIONS, ignore)
     assert read_model(target).architecture == "digits"
+
+
+def write(checkpoint: Checkpoint, folder: Path) -> Path:
+    source = folder / "gen.pt"
+    source.write_bytes(checkpoints.encode(checkpoint))
+    return source
+
+
+def test_layers_of_equal_weights_are_no_reason_to_refuse(tmp_path: Path, target: Path) -> None:
+    config = DigitsConfig(hidden=8, blocks=2)
+    weights = dict(get_architecture("digits").generator(config).state_dict())
+    for name in weights:
+        weights[name] = weights[name.replace("blocks.1.", "blocks.0.")].clone()
+    checkpoint = replace(make_checkpoint(), config=config, weights=weights)
+    export(write(checkpoint, tmp_path), target, OPTIONS, ignore)
+    assert read_model(target).architecture == "digits"
+
+
+def test_a_saturated_tutorial_generator_is_no_reason_to_refuse(tmp_path: Path, target: Path) -> None:
+    """As one that has collapsed: usual latents show nothing of the rounding that others do."""
+    checkpoint = make_checkpoint("tutorial")
+    for name, weight in checkpoint.weights.items():
+        if name.startswith("output_layer.0."):
+            weight.mul_(30)
+    export(write(checkpoint, tmp_path), target, OPTIONS, ignore)
+    assert read_model(target).architecture == "tutorial"
+
+
+def test_a_file_that_nobody_would_read_is_not_written(
+    digits: Exported, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = target.read_bytes()
+    monkeypatch.setattr(contract, "MAX_FILE_BYTES", len(digits.content) - 1000)
+    with pytest.raises(ExportError, match="the most that mnist_sample reads"):
+        export(digits.source, target, OPTIONS, ignore)
+    assert target.read_bytes() == before
 
 
 def test_weights_that_overflow_are_called_the_checkpoints(tmp_path: Path, target: Path) -> None:
@@ -261,7 +298,7 @@ def test_a_pipe_is_not_replaced(digits: Exported, tmp_path: Path) -> None:
 def test_another_path_to_the_checkpoint_is_the_checkpoint(digits: Exported, tmp_path: Path) -> None:
     link = tmp_path / "gen.onnx"
     link.symlink_to(digits.source)
-    with pytest.raises(UsageError, match="the generator itself"):
+    with pytest.raises(UsageError, match="is read here"):
         export(digits.source, link, OPTIONS, ignore)
 
 

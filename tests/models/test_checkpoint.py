@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
+import models.digits
+import models.tutorial
+import models.untrusted
+from mnist_sample import contract, modelfile
 from models import checkpoint as checkpoints
 from models.checkpoint import CheckpointError
 from tests.models import strangers
@@ -20,6 +24,15 @@ from tests.models.checkpoints import KINDS, make_checkpoint
 ROOT = Path(__file__).parents[2]
 ALLOWANCE = 256 * 2**20
 """Memory that reading may take beyond what Python and torch hold already; the file may have 64 MiB."""
+
+
+def test_what_can_be_trained_can_be_sampled() -> None:
+    """The rooms state their bounds apart, since `models` knows nothing of the sampler."""
+    assert models.untrusted.MAX_FILE_BYTES == contract.MAX_FILE_BYTES
+    assert models.digits.MAX_CLASSES == contract.MAX_CLASSES
+    assert models.digits.MAX_LATENT_DIM == models.tutorial.MAX_LATENT_DIM == contract.MAX_LATENT_DIM
+    assert checkpoints.MAX_CLASS_NAME == modelfile.MAX_CLASS_NAME
+
 
 READ_ALL = """
 import json, resource, sys

@@ -197,6 +197,19 @@ def test_idx_labels_are_the_values_that_classes_are_named_after(
     assert read_idx(raw / "train-labels-idx1-ubyte").tolist() == values
 
 
+@pytest.mark.parametrize(
+    ("form", "written"),
+    [("npz", "digits.npz"), ("gif", "digits.gif"), ("idx", "digits/MNIST/raw/train-images-idx3-ubyte")],
+)
+def test_what_no_name_was_given_is_named_by_its_format(
+    draw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, written: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw("--format", form)
+    assert (tmp_path / written).is_file()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_torchvision_opens_the_idx_folder(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
     datasets = pytest.importorskip("torchvision.datasets")
     draw("--n", 30, "--format", "idx", "--out", tmp_path)

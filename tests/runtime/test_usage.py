@@ -28,6 +28,7 @@ USAGE = [
     (["--out", "digits"], "cannot tell a format"),
     (["--out", "a.npz", "--format", "gif"], "contradicts the suffix"),
     (["--out", "folder/", "--format", "npz"], "is a folder"),
+    (["--out", "a.npz", "--format", "idx"], "contradicts the suffix"),
     (["--out", "-", "--format", "idx"], "cannot go to stdout"),
     (["--out", "i", "--format", "idx", "--start", str(2**62)], "an idx folder holds"),
     (["--format", "bmp"], "'bmp' is not one of"),

@@ -213,6 +213,16 @@ def test_help_and_a_wrong_option_do_not_wait_for_pytorch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_generators_of_different_digits_are_refused(
+    tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else what says whether it has seen MNIST would be true of a part of it."""
+    one = write(tmp_path / "one.pt", 1, data_sha256="cd" * 32)
+    two = write(tmp_path / "two.pt", 2, data_sha256="ef" * 32)
+    assert run(one, two, "--out", tmp_path / "mean.pt") == 1
+    assert "were trained on different digits" in capsys.readouterr().err
+
+
 def test_a_link_stays_one(pair: tuple[Path, Path], tmp_path: Path, run: Run) -> None:
     """As `/dev/stdout` is, which all processes share."""
     link = tmp_path / "latest.pt"

@@ -457,6 +457,8 @@ def test_a_damaged_checkpoint_is_refused_in_one_line(damage: str, finished: Path
 def test_a_run_is_not_overwritten(data: Path, finished: Path) -> None:
     with pytest.raises(UsageError, match="already holds a run: go on with it"):
         begin(data, finished)
+    with pytest.raises(UsageError, match="already holds a run"):
+        begin(data / "nowhere", finished)  # told before the data are looked for
 
 
 @pytest.mark.parametrize("name", ["config.json", "gen.pt", "samples"])
@@ -469,12 +471,11 @@ def test_files_of_others_are_not_overwritten(name: str, data: Path, tmp_path: Pa
 
 def test_two_runs_do_not_share_a_folder(data: Path, finished: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(finished, tmp_path / "copy")
-    with claim(folder):
-        with pytest.raises(UsageError, match="another process is training in "):
-            go_on(folder)
-        with pytest.raises(UsageError, match="another process is training in "):
-            begin(data, folder)
+    with claim(folder), pytest.raises(UsageError, match="another process is training in "):
+        go_on(folder)
     go_on(folder)
+    with claim(tmp_path / "new"), pytest.raises(UsageError, match="another process is training in "):
+        begin(data, tmp_path / "new")
 
 
 def test_the_command_after_an_explosion_is_that_of_the_run() -> None:
@@ -504,6 +505,8 @@ def test_a_run_starts_with_the_generator_of_another(data: Path, finished: Path, 
     assert config["start_sha256"] == sha256
     assert [line["step"] for line in read_metrics(folder)] == [1, 2], "it is a run of its own"
     child = checkpoint.read(folder / "gen.pt")[0]
+    told = child.training["settings"]["start_from"]
+    assert told == f"{finished.name}/gen.pt", "nobody else's business is where that lies"
     for name, tensor in parent.weights.items():
         assert torch.allclose(child.weights[name], tensor, atol=1e-6), name
 

@@ -16,7 +16,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m train.evaluate.classifier",
         description="Train the digit classifier that python -m train.evaluate measures with, on real MNIST.",
-        epilog="example: python -m train.evaluate.classifier --data data/mnist --out /tmp/classifier",
+        epilog="example: python -m train.evaluate.classifier --data ../mnist --out .",
     )
     parser.add_argument("--data", default="auto", metavar="auto|mnist|DIR", help="where MNIST is")
     parser.add_argument("--epochs", type=int, metavar="N", help="passes over MNIST")
