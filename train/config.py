@@ -60,6 +60,9 @@ class TrainConfig:
         bf16: autocast to bfloat16; None takes it where the processor has instructions for it.
         seed: decides initial weights, batches and latents.
         device: `cuda` or `cpu`.
+
+    Raises:
+        UsageError: a value is out of range; names it.
     """
 
     arch: str = "digits"
@@ -104,12 +107,10 @@ class TrainConfig:
         _check(0 <= self.seed < 2**63, "--seed must be from 0 to 2**63 - 1")
         _check(self.steps is not None or self.minutes is not None, "--steps or --minutes must end the run")
         _check(self.objective in get_args(Objective), f"unknown objective {self.objective!r}")
-        shares = (self.beta1, self.beta2, self.ema, self.head_start)
-        ends = (self.lr_end, self.settle)
-        _check(
-            all(0 <= end <= 1 for end in ends) and all(0 <= share < 1 for share in shares),
-            "a share is out of range",
-        )
+        for name in ("lr_end", "settle"):
+            _check(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1")
+        for name in ("beta1", "beta2", "ema", "head_start"):
+            _check(0 <= getattr(self, name) < 1, f"{name} must be 0 or more, and below 1")
         for name in ("gamma", "entropy", "legible"):
             _check(0 <= getattr(self, name) < float("inf"), f"--{name} must be 0 or more")
         check_latent_std(self.latent_std)
@@ -117,8 +118,8 @@ class TrainConfig:
             1 <= self.discriminator_width <= MAX_DISCRIMINATOR_WIDTH,
             f"--discriminator-width must be from 1 to {MAX_DISCRIMINATOR_WIDTH}",
         )
-        weights = (self.lr_ratio, self.clip)
-        _check(all(0 <= weight < float("inf") for weight in weights), "a weight is out of range")
+        for name in ("lr_ratio", "clip"):
+            _check(0 <= getattr(self, name) < float("inf"), f"{name} must be 0 or more")
         _check(self.penalty_every >= 1, "penalty_every must be 1 or more")
         _check(0 <= self.shift < IMAGE_SIZE, f"shift must be from 0 to {IMAGE_SIZE - 1}")
 

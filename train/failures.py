@@ -22,7 +22,15 @@ class OutOfMemoryError(MnistSampleError):
 
 @contextmanager
 def explain_failures(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
-    """Add to a failure what is saved and the command that goes on."""
+    """Add to a failure what is saved and the command that goes on.
+
+    Raises:
+        InterruptedRunError: Ctrl-C or SIGTERM stopped the run.
+        WorkerError: another process of it has ended.
+        DivergedError: its losses or weights are beyond use.
+        OutOfMemoryError: a step needs more memory than there is.
+        OutputError: its folder cannot be written to.
+    """
     try:
         yield
     except InterruptedRunError as error:

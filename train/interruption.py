@@ -44,7 +44,11 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
 
 @contextlib.contextmanager
 def hold_ctrl_c() -> Iterator[None]:
-    """Put off KeyboardInterrupt to the block's end: numpy reports a broken import, were it interrupted."""
+    """Put off KeyboardInterrupt to the block's end: numpy reports a broken import, were it interrupted.
+
+    Raises:
+        KeyboardInterrupt: a signal came.
+    """
     with Interruption() as interruption:
         yield
     if interruption.cause is not None:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from mnist_sample.errors import MnistSampleError
+from mnist_sample.files import abandon
 from mnist_sample.process import INTERRUPTED_CODE
 from mnist_sample.text import make_printable
 from mnist_sample.usage import explain_usage
@@ -30,6 +31,10 @@ def run_app(app: typer.Typer, command: str, stopped: str) -> NoReturn:
     except (KeyboardInterrupt, typer.Abort):
         _complain(stopped)
         code = INTERRUPTED_CODE
+    except OSError as error:  # of --help; those of the work have been told apart
+        abandon(sys.stdout)
+        _complain(f"cannot write {error.filename or 'stdout'}: {error.strerror or error}")
+        code = 1
     except Exception as error:
         _complain(explain_usage(error, command))
         code = 2

@@ -35,7 +35,7 @@ METRICS: Final = ("d_loss", "g_loss", "penalty", "loss_real_real", "loss_fake_fa
 
 
 class ResumeError(MnistSampleError):
-    """A run cannot be gone on with."""
+    """A run cannot be gone on with, or a generator cannot be begun with."""
 
 
 @dataclass

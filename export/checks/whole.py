@@ -30,13 +30,19 @@ def check_rebuild(candidate: Candidate) -> Finding:
             text = f"NOT COMPARED, only values were: the file says {name} {made_by.get(name)}, here is {here}"
             return Finding("rebuild", text, complete=False)
     rebuilt = build_graph(candidate.checkpoint, candidate.generator, candidate.model.opset_import[0].version)
-    bare = onnx.ModelProto()
-    bare.CopyFrom(candidate.model)
-    del bare.metadata_props[:]
-    if bare.SerializeToString(deterministic=True) != rebuilt.SerializeToString(deterministic=True):
-        what = "another graph than the file's" if bare.graph != rebuilt.graph else "another header"
+    if without_metadata(candidate.model) != without_metadata(rebuilt):
+        what = "another header" if candidate.model.graph == rebuilt.graph else "another graph than the file's"
         raise RebuildError(f"the checkpoint gives {what}; export it again")
     return Finding("rebuild", "the checkpoint gives the same file again, to the bit")
+
+
+def without_metadata(model: onnx.ModelProto) -> bytes:
+    """Return the bytes of all but the metadata."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.metadata_props[:]
+    content: bytes = bare.SerializeToString(deterministic=True)
+    return content
 
 
 def check_sampler(candidate: Candidate) -> Finding:

@@ -132,7 +132,12 @@ def locked(folder: Path, wait: bool = True) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path` through `atomic_file`."""
+    """Write `content` to `path` through `atomic_file`.
+
+    Raises:
+        OSError: the folder is missing, read-only or full.
+        OutputError: `path` is a folder.
+    """
     with atomic_file(path) as file:
         file.write(content)
 

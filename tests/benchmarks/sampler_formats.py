@@ -8,17 +8,19 @@ Targets: the IDX folder in a few seconds; the PNGs in little more than drawing a
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import typer
+
 from mnist_sample.modelfile import read_model
 from mnist_sample.png import FAST, encode_png
 from mnist_sample.pngworker import write_chunk
 from mnist_sample.sampler import Sampler
+from tests.benchmarks.arguments import Count, Model
 from tests.benchmarks.rounds import (
     MNIST_SAMPLE,
     Usage,
@@ -64,7 +66,7 @@ def on_all_cores(pool: ProcessPoolExecutor, work: Callable[..., None], *argument
     return run_here(lambda: list(pool.map(work, *arguments)))
 
 
-def main(path: Path | None, n: int) -> None:
+def main(path: Model = None, n: Count = N) -> None:
     """Print seconds and ratios."""
     model = read_model(path)
     sampler = Sampler(model.path, "cpu")
@@ -117,4 +119,4 @@ def main(path: Path | None, n: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None, int(sys.argv[2]) if len(sys.argv) > 2 else N)
+    typer.run(main)

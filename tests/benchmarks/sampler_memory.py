@@ -7,11 +7,12 @@ Target: 1.2 times. A folder of a million PNGs takes 4 GB of disk and some minute
 
 from __future__ import annotations
 
-import sys
 import tempfile
-from pathlib import Path
+
+import typer
 
 from mnist_sample.modelfile import read_model
+from tests.benchmarks.arguments import Count, Model
 from tests.benchmarks.rounds import MNIST_SAMPLE, run_process
 
 FEW = 10_000
@@ -32,7 +33,7 @@ def measure_peak(model: str, n: int, output: list[str]) -> int:
         return run_process(command).peak
 
 
-def main(path: Path | None, many: int) -> None:
+def main(path: Model = None, many: Count = MANY) -> None:
     """Print peaks and their ratio."""
     model = str(read_model(path).path)
     for name, output in OUTPUTS.items():
@@ -45,4 +46,4 @@ def main(path: Path | None, many: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None, int(sys.argv[2]) if len(sys.argv) > 2 else MANY)
+    typer.run(main)

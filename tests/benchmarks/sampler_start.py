@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from pathlib import Path
+
+import typer
 
 from mnist_sample.modelfile import read_model
+from tests.benchmarks.arguments import Model
 from tests.benchmarks.rounds import MNIST_SAMPLE, describe, ratios, run_process, take_turns
 
 ROUNDS = 15
@@ -31,7 +33,7 @@ Image.fromarray(np.concatenate(list(images), axis=1)).save(sys.argv[2])
 """
 
 
-def main(path: Path | None) -> None:
+def main(path: Model = None) -> None:
     """Print seconds and ratios."""
     model = str(read_model(path).path)
     with tempfile.TemporaryDirectory() as folder:
@@ -58,4 +60,4 @@ def main(path: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    typer.run(main)

@@ -10,7 +10,6 @@ best of all, where each CPU has a loop of its own over one session, as the comma
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +17,13 @@ from pathlib import Path
 
 import onnxruntime
 import torch
+import typer
 
 from mnist_sample import contract
 from mnist_sample.modelfile import ModelFile, read_model
 from mnist_sample.randomness import draw_labels, draw_latents
 from models.registry import get_architecture
+from tests.benchmarks.arguments import Count, Model
 from tests.benchmarks.rounds import (
     MNIST_SAMPLE,
     Usage,
@@ -100,7 +101,7 @@ def scale(usage: Usage, factor: float) -> Usage:
     return Usage(usage.wall * factor, usage.cpu * factor)
 
 
-def main(path: Path | None, n: int) -> None:
+def main(path: Model = None, n: Count = N) -> None:
     """Print a table of images per second and the ratios to the targets."""
     model = read_model(path)
     torch.set_num_threads(CPUS)
@@ -132,4 +133,4 @@ def main(path: Path | None, n: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None, int(sys.argv[2]) if len(sys.argv) > 2 else N)
+    typer.run(main)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+import typer
 
 from tests.train.children import start_together, take_rank
 from tests.train.idx_files import make_images
@@ -72,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

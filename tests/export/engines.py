@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import typer
 
 from export.checks.candidate import Array, Arrays, Candidate
 from export.checks.greyscale import round_to_grey
@@ -133,4 +134,4 @@ def main(source: Path, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    typer.run(main)

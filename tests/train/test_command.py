@@ -64,6 +64,20 @@ def test_a_full_stdout_is_one_line_after_a_whole_run(
     assert said == f"cannot write to stdout: No space left on device; the run in {folder} is complete"
 
 
+@pytest.mark.parametrize("module", ["train", "train.evaluate", "train.average"])
+def test_help_that_cannot_be_written_and_wrong_usage_are_one_line(module: str) -> None:
+    command = [sys.executable, "-m", module]
+    with Path("/dev/full").open("w") as full:
+        told = subprocess.run(
+            [*command, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (told.returncode, told.stderr) == (1, "cannot write stdout: No space left on device\n")
+    wrong = subprocess.run([*command, "--wrong"], capture_output=True, text=True, check=False)
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.endswith(f"; see python -m {module} --help\n")
+    assert wrong.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

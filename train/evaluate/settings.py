@@ -21,6 +21,9 @@ class Settings:
         digits: generated digits per draw, and real test digits beside them; 100 to 10,000.
         seeds: draws, and trainings of each kind for the classification accuracy score; 1 to 100.
         cas: whether to take the classification accuracy score.
+
+    Raises:
+        UsageError: a number is out of range.
     """
 
     digits: int = MAX_DIGITS
