@@ -66,14 +66,11 @@ def train(
 
             if state.step % log_interval == 0 or fraction >= 1:
                 line = read_metrics(state, config, world)
+                sheets = count_sheets(fraction)
                 if world.is_writer:
-                    if count_sheets(fraction) > state.sheets:
-                        folder.draw(state)
-                        if count_sheets(fraction) // SHEETS_PER_FIGURE > state.sheets // SHEETS_PER_FIGURE:
-                            line |= quality(state)
-                    folder.log(line)
+                    record(state, line, sheets, folder, quality)
                     display.show(line, fraction)
-                state.sheets = count_sheets(fraction)
+                state.sheets = sheets
             if stop:
                 world.sum_(state.sums)
             due = time.monotonic() - saved_at >= save_every_seconds and is_sound(state, world)
@@ -82,6 +79,15 @@ def train(
                 saved_at = time.monotonic()
     if stop and fraction < 1:
         raise InterruptedRunError(f"stopped at step {state.step}, all of it saved", interruption.cause)
+
+
+def record(state: State, line: dict[str, Any], sheets: int, folder: RunFolder, quality: Quality) -> None:
+    """Write a line of metrics and the sheet that is due; with every fourth the figure, put into the line."""
+    if sheets > state.sheets:
+        folder.draw(state)
+        if sheets // SHEETS_PER_FIGURE > state.sheets // SHEETS_PER_FIGURE:
+            line |= quality(state)
+    folder.log(line)
 
 
 def fraction_done(state: State, config: TrainConfig) -> float:

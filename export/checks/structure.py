@@ -233,10 +233,10 @@ def _refuse_external_data(graph: onnx.GraphProto) -> None:
 
 
 def check_operators(candidate: Candidate) -> Finding:
-    """Only standard-domain operators that both the CPU and the CUDA provider implement.
+    """Only standard-domain operators that both the CPU and the CUDA provider implement, none of them dilated.
 
     Raises:
-        OperatorError: names the operator or the domain.
+        OperatorError: names the operator, the node or the domain.
     """
     model = candidate.model
     for entry in model.opset_import:
@@ -248,6 +248,9 @@ def check_operators(candidate: Candidate) -> Finding:
         if node.domain or node.op_type not in contract.OPERATORS:
             name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
             raise OperatorError(f"operator {name} is not one that every supported provider implements")
+        if any(attribute.name == "dilations" and set(attribute.ints) != {1} for attribute in node.attribute):
+            # ONNX's reference evaluator would fill the gaps of such a kernel with zeros, whatever its size.
+            raise OperatorError(f"node {node.name} is dilated, which no generator here is")
     kinds = sorted({node.op_type for node in model.graph.node})
     return Finding("operators", f"{len(kinds)} kinds, all of CPU and CUDA: {', '.join(kinds)}")
 

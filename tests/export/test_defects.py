@@ -203,6 +203,20 @@ def test_a_wrong_weight_of_pixels_that_are_always_paper_is_found(name: str, tmp_
         export.checks.exact.check_exact(candidate)
 
 
+def test_a_dilated_kernel_is_refused_before_memory_is_taken_for_it(digits: Exported) -> None:
+    def dilate(model: onnx.ModelProto) -> None:
+        (conv,) = (node for node in model.graph.node if node.name == "conv_6")
+        kept = [attribute for attribute in conv.attribute if attribute.name not in ("dilations", "pads")]
+        del conv.attribute[:]
+        conv.attribute.extend(kept)
+        conv.attribute.append(onnx.helper.make_attribute("dilations", [14, 14]))
+        conv.attribute.append(onnx.helper.make_attribute("pads", [14, 14, 14, 14]))
+
+    candidate = digits.with_content(apply_to_file(digits.content, Mutant("", "", dilate)))
+    with pytest.raises(errors.OperatorError, match="conv_6 is dilated"):
+        export.run.run_checks(candidate, lambda _: None)
+
+
 def test_differences_that_nobody_measured_are_refused(digits: Exported, tmp_path: Path) -> None:
     """All names right, the numbers made up."""
     said = dict.fromkeys(json.loads(digits.metadata[contract.KEY_VERIFICATION]), 0.0)
