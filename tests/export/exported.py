@@ -10,6 +10,7 @@ import onnx
 
 from export.checks import Candidate, Finding
 from export.command import DEFAULT_ATOL
+from export.convert import annotate, build_graph, describe
 from export.run import Options, export
 from mnist_sample import contract
 from models import checkpoint as checkpoints
@@ -67,15 +68,18 @@ class Exported:
         return replace(self.candidate, content=content)
 
 
+def build(checkpoint: Checkpoint) -> Candidate:
+    """Return a file of the checkpoint that no check has seen."""
+    generator, sha256 = checkpoint.build_generator(), "0" * 64
+    model = build_graph(checkpoint, generator, OPTIONS.opset)
+    content = annotate(model, describe(checkpoint, sha256, {}))
+    return Candidate(content, checkpoint, sha256, generator, OPTIONS.atol, OPTIONS.provider, 1, 2, draft=True)
+
+
 def export_kind(kind: str, folder: Path) -> Exported:
-    """Export an untrained generator of the kind."""
-    return export_checkpoint(make_checkpoint(kind), folder)
-
-
-def export_checkpoint(checkpoint: Checkpoint, folder: Path) -> Exported:
-    """Export a checkpoint into a folder."""
+    """Export an untrained generator of the kind into a folder."""
     source, path = folder / "gen.pt", folder / "gen.onnx"
-    source.write_bytes(checkpoints.encode(checkpoint))
+    source.write_bytes(checkpoints.encode(make_checkpoint(kind)))
     findings: list[Finding] = []
     export(source, path, OPTIONS, findings.append)
     return Exported(source, path, tuple(findings))
