@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from export.interruption import interruptions, listen, stop_listening
+from export.interruption import interrupt_at_once, interruptions, listen, stop_listening
 
 
 def main() -> None:
@@ -13,6 +13,7 @@ def main() -> None:
     try:
         from export.command import run_command  # here, since torch takes seconds to import
 
+        interrupt_at_once()
         run_command()
     except BaseException:
         if not interruptions:

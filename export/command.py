@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -20,7 +20,7 @@ from export.checks.structure import MAX_OPSET, MIN_OPSET
 from export.run import Options, Report, check, export
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError
-from mnist_sample.files import abandon
+from mnist_sample.files import abandon, write_stderr
 from mnist_sample.text import escape_unencodable
 from mnist_sample.usage import explain_usage
 
@@ -75,7 +75,7 @@ def _reporting(findings: list[Finding]) -> Iterator[Report]:
         console=console,
         disable=not console.is_terminal,
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),
+        redirect_stdout=sys.stdout is not None and sys.stdout.isatty(),
     ) as progress:
         task = progress.add_task("proving", total=BEFORE_CHECKS + len(CHECKS))
 
@@ -87,19 +87,24 @@ def _reporting(findings: list[Finding]) -> Iterator[Report]:
         yield report
 
 
-def run_command() -> None:
-    """Run the command; a failure that a user can cause becomes one or two lines on stderr."""
+def run_command() -> NoReturn:
+    """Run the command and exit; a failure that a user can cause becomes one or two lines on stderr."""
     logging.disable(logging.WARNING)
     escape_unencodable(sys.stdout)
     try:
-        sys.exit(app(prog_name=COMMAND, standalone_mode=False) or 0)
+        code: int = app(prog_name=COMMAND, standalone_mode=False) or 0
     except MnistSampleError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _complain(str(error))
+        code = error.exit_code
     except OSError as error:  # on stdout; those on files have been told apart
         abandon(sys.stdout)
-        print(f"error: cannot write stdout: {error.strerror or error}", file=sys.stderr)
-        sys.exit(1)
+        _complain(f"cannot write stdout: {error.strerror or error}")
+        code = 1
     except Exception as error:
-        print(f"error: {explain_usage(error, COMMAND)}", file=sys.stderr)
-        sys.exit(2)
+        _complain(explain_usage(error, COMMAND))
+        code = 2
+    sys.exit(code)
+
+
+def _complain(message: str) -> None:
+    write_stderr(f"error: {message}")

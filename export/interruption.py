@@ -1,4 +1,4 @@
-"""Ctrl-C, which PyTorch's imports may turn into an error of theirs, and its callbacks may swallow."""
+"""Ctrl-C, which would break PyTorch's imports, and which its callbacks may swallow."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ interruptions: list[int] = []
 
 
 def listen() -> None:
-    """Note Ctrl-C before it takes its course."""
+    """Note Ctrl-C, and do nothing else yet: PyTorch's imports may abort the process if interrupted."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell wants it ignored
-        signal.signal(signal.SIGINT, _interrupt)
+        signal.signal(signal.SIGINT, _note)
         sys.unraisablehook = _report_unraisable
+
+
+def interrupt_at_once() -> None:
+    """From now on let Ctrl-C raise KeyboardInterrupt; and now, where it was pressed before."""
+    if signal.getsignal(signal.SIGINT) is _note:
+        signal.signal(signal.SIGINT, _interrupt)
+    raise_if_interrupted()
 
 
 def stop_listening() -> None:
     """Let Ctrl-C end the process at once: what Python does at its end may be cut short."""
-    if signal.getsignal(signal.SIGINT) is _interrupt:
+    if signal.getsignal(signal.SIGINT) in (_note, _interrupt):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -27,6 +34,10 @@ def raise_if_interrupted() -> None:
     """Raise KeyboardInterrupt where Ctrl-C was pressed, and came to nothing."""
     if interruptions:
         raise KeyboardInterrupt
+
+
+def _note(number: int, _frame: FrameType | None) -> None:
+    interruptions.append(number)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from mnist_sample.errors import MnistSampleError
-from mnist_sample.files import abandon
+from mnist_sample.files import abandon, write_stderr
 from mnist_sample.process import INTERRUPTED_CODE
 from mnist_sample.text import make_printable
 from mnist_sample.usage import explain_usage
@@ -44,4 +44,4 @@ def run_app(app: typer.Typer, command: str, stopped: str) -> NoReturn:
 def _complain(message: str) -> None:
     rank = os.environ.get("RANK", "0")
     for line in message.splitlines():  # which may quote what a stranger's file says
-        print(f"{'' if rank == '0' else f'[worker {rank}] '}{make_printable(line)}", file=sys.stderr)
+        write_stderr(f"{'' if rank == '0' else f'[worker {rank}] '}{make_printable(line)}")

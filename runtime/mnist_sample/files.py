@@ -188,6 +188,16 @@ def write_back_early(file: BinaryIO, items: Iterable[_Item]) -> Iterator[_Item]:
             begun = size
 
 
+def write_stderr(line: str) -> None:
+    """Write a line on stderr; where that is closed or takes no more, the exit code has to tell it."""
+    if sys.stderr is None:  # print() would take stdout for it
+        return
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:
+        abandon(sys.stderr)
+
+
 def abandon(stream: TextIO) -> None:
     """Throw away what stdout or stderr did not take: else Python tries again at exit, and complains anew."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

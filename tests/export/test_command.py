@@ -73,6 +73,18 @@ def test_check_says_that_the_file_holds(
     assert capsys.readouterr().out.splitlines()[-1] == f"{digits.path} holds"
 
 
+def test_check_works_without_a_stdout(digits: Exported) -> None:
+    command = [sys.executable, "-m", "export", "--check", str(digits.source), str(digits.path)]
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *command],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_check_says_what_it_could_not_compare(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], digits: Exported
 ) -> None:
