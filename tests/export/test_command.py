@@ -73,16 +73,12 @@ def test_check_says_that_the_file_holds(
     assert capsys.readouterr().out.splitlines()[-1] == f"{digits.path} holds"
 
 
-def test_check_works_without_a_stdout(digits: Exported) -> None:
-    command = [sys.executable, "-m", "export", "--check", str(digits.source), str(digits.path)]
-    done = subprocess.run(
-        ["sh", "-c", 'exec "$@" >&-', "sh", *command],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+def test_a_closed_stdout_keeps_nothing_from_being_done(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "export", "--check", str(tmp_path / "gen.pt"), "gen.onnx"]
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    done = subprocess.run(shell, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: cannot read checkpoint {tmp_path}")
 
 
 def test_check_says_what_it_could_not_compare(
