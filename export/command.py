@@ -19,10 +19,9 @@ from export.checks import CHECKS, Finding
 from export.checks.structure import MAX_OPSET, MIN_OPSET
 from export.run import Options, Report, check, export
 from mnist_sample import contract
-from mnist_sample.errors import MnistSampleError
-from mnist_sample.files import abandon, write_stderr
+from mnist_sample.files import write_stderr
+from mnist_sample.shell import run_app
 from mnist_sample.text import escape_unencodable
-from mnist_sample.usage import explain_usage
 
 COMMAND = "python -m export"
 BEFORE_CHECKS = 2
@@ -91,19 +90,7 @@ def run_command() -> NoReturn:
     """Run the command and exit; a failure that a user can cause becomes one or two lines on stderr."""
     logging.disable(logging.WARNING)
     escape_unencodable(sys.stdout)
-    try:
-        code: int = app(prog_name=COMMAND, standalone_mode=False) or 0
-    except MnistSampleError as error:
-        _complain(str(error))
-        code = error.exit_code
-    except OSError as error:  # on stdout; those on files have been told apart
-        abandon(sys.stdout)
-        _complain(f"cannot write stdout: {error.strerror or error}")
-        code = 1
-    except Exception as error:
-        _complain(explain_usage(error, COMMAND))
-        code = 2
-    sys.exit(code)
+    sys.exit(run_app(app, COMMAND, _complain))
 
 
 def _complain(message: str) -> None:

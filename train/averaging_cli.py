@@ -9,7 +9,7 @@ import typer
 
 from mnist_sample.errors import OutputError
 from train.interruption import StoppedError, hold_ctrl_c, sigterm_as_ctrl_c
-from train.shell import run_app
+from train.shell import run_and_exit
 from train.stdout import tell_result
 
 STOPPED: Final = "stopped before the average was written"
@@ -45,4 +45,4 @@ def main(
 
 def run_command() -> NoReturn:
     """Run the command and exit."""
-    run_app(app, "python -m train.average", STOPPED)
+    run_and_exit(app, "python -m train.average", STOPPED)

@@ -11,7 +11,7 @@ import typer
 
 from train.config import SAVE_EVERY_SECONDS
 from train.interruption import StoppedError, hold_ctrl_c, sigterm_as_ctrl_c
-from train.shell import run_app
+from train.shell import run_and_exit
 from train.stdout import tell_result
 
 STOPPED: Final = "stopped before the training began"
@@ -107,4 +107,4 @@ def main(
 
 def run_command() -> NoReturn:
     """Run the command and exit."""
-    run_app(app, "python -m train", STOPPED)
+    run_and_exit(app, "python -m train", STOPPED)

@@ -10,7 +10,7 @@ import typer
 
 from train.evaluate.settings import Settings
 from train.interruption import StoppedError, hold_ctrl_c, sigterm_as_ctrl_c
-from train.shell import run_app
+from train.shell import run_and_exit
 from train.stdout import tell_result
 
 STOPPED: Final = "stopped before the evaluation ended"
@@ -54,4 +54,4 @@ def main(
 
 def run_command() -> NoReturn:
     """Run the command and exit."""
-    run_app(app, "python -m train.evaluate", STOPPED)
+    run_and_exit(app, "python -m train.evaluate", STOPPED)

@@ -1,0 +1,40 @@
+"""Runs a command line of the other rooms: what a user can cause ends in one or two lines and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+import typer
+
+from mnist_sample.errors import MnistSampleError
+from mnist_sample.files import abandon
+from mnist_sample.usage import explain_usage
+
+
+def run_app(app: typer.Typer, command: str, complain: Callable[[str], None]) -> int:
+    """Run `app` with this process's arguments, and return the exit code.
+
+    Args:
+        app: the command.
+        command: how it is called.
+        complain: takes what the user should know of a failure.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C came where the command does not answer it.
+    """
+    try:
+        code: int = app(prog_name=command, standalone_mode=False) or 0
+    except MnistSampleError as error:
+        complain(str(error))
+        code = error.exit_code
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    except OSError as error:  # on stdout; those of the work have been told apart
+        abandon(sys.stdout)
+        complain(f"cannot write {error.filename or 'stdout'}: {error.strerror or error}")
+        code = 1
+    except Exception as error:
+        complain(explain_usage(error, command))
+        code = 2
+    return code
