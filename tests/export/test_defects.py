@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from torch import nn
@@ -23,6 +24,7 @@ from mnist_sample import contract
 from models.checkpoint import Checkpoint
 from tests.export.exported import OPTIONS, Exported, build
 from tests.export.mutants import Mutant, apply_to_file, envelope, make_mutants
+from tests.export.mutants.edits import read_constant, write_constant
 from tests.export.mutants.nodes import ignore_label
 from tests.models.checkpoints import make_checkpoint
 
@@ -201,6 +203,19 @@ def test_a_wrong_weight_of_pixels_that_are_always_paper_is_found(name: str) -> N
     assert export.checks.exact.check_exact(paper)
     with pytest.raises(errors.InexactConstantsError, match="before it is clipped"):
         export.checks.exact.check_exact(replace(paper, content=apply_to_file(paper.content, mutant)))
+
+
+def test_a_wrong_weight_of_a_unit_that_a_class_keeps_asleep_is_found() -> None:
+    """One digit of that class in hundreds shows it, and no digit of another class."""
+    checkpoint, asleep = make_checkpoint("digits"), (3, 20)  # class and unit
+    checkpoint.weights["embed.weight"][asleep] -= 2
+    sound = build(checkpoint)
+    biases = read_constant(sound.model, "gather_0.0")
+    biases[asleep] *= np.float32(1.01)
+    mutant = Mutant("", "", lambda model: write_constant(model, "gather_0.0", biases))
+    assert export.checks.exact.check_exact(sound)
+    with pytest.raises(errors.InexactConstantsError, match="before it is clipped"):
+        export.checks.exact.check_exact(replace(sound, content=apply_to_file(sound.content, mutant)))
 
 
 def test_a_dilated_kernel_is_refused_before_memory_is_taken_for_it(digits: Exported) -> None:
