@@ -2,13 +2,15 @@
 
     python -m tests.export.engines GEN_PT GEN_ONNX
 
-OpenVINO comes with `pip install openvino`; onnxruntime-web with `npm install onnxruntime-web`, in the
-checkout or in a folder whose `node_modules` the environment variable NODE_PATH names.
+OpenVINO, OpenCV and tract come with `pip install openvino opencv-python-headless tract`; onnxruntime-web with
+`npm install onnxruntime-web`, in the checkout or in a folder whose `node_modules` the environment variable
+NODE_PATH names.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import json
 import shutil
 import subprocess
@@ -48,19 +50,42 @@ def run_onnxruntime(path: Path, inputs: Arrays) -> Answer:
     return onnxruntime.__version__, np.asarray(image), np.asarray(sample)
 
 
-def run_openvino(path: Path, inputs: Arrays) -> Answer:
-    """Run the file in OpenVINO on the CPU, in float32.
+def import_engine(module: str, package: str) -> Any:
+    """Return the module by name, since its stubs are there only where it is.
 
     Raises:
-        MissingEngineError: OpenVINO is not installed.
+        MissingEngineError: the package is not installed.
     """
     try:
-        openvino = importlib.import_module("openvino")  # by name: its stubs are there only where it is
+        return importlib.import_module(module)
     except ImportError as error:
-        raise MissingEngineError("needs OpenVINO: pip install openvino") from error
+        raise MissingEngineError(f"needs {module}: pip install {package}") from error
+
+
+def run_openvino(path: Path, inputs: Arrays) -> Answer:
+    """Run the file in OpenVINO on the CPU, in float32."""
+    openvino = import_engine("openvino", "openvino")
     compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     answer = compiled(inputs)
     return openvino.__version__.split("-")[0], np.asarray(answer["image"]), np.asarray(answer["sample"])
+
+
+def run_opencv(path: Path, inputs: Arrays) -> Answer:
+    """Run the file in OpenCV's module for networks."""
+    cv2 = import_engine("cv2", "opencv-python-headless")
+    network = cv2.dnn.readNetFromONNX(str(path))
+    for name, rows in inputs.items():
+        network.setInput(rows, name)
+    image, sample = network.forward(["image", "sample"])
+    return cv2.__version__, image, sample
+
+
+def run_tract(path: Path, inputs: Arrays) -> Answer:
+    """Run the file in tract, a library in Rust."""
+    tract = import_engine("tract", "tract")
+    model = tract.onnx().load(str(path)).into_model().into_runnable()
+    image, sample = model.run(list(inputs.values()))  # by place: it names outputs after their nodes
+    return importlib.metadata.version("tract"), image.to_numpy(), sample.to_numpy()
 
 
 def run_web(path: Path, inputs: Arrays) -> Answer:
@@ -79,7 +104,7 @@ def run_web(path: Path, inputs: Arrays) -> Answer:
         asked, answered = Path(folder, "inputs.json"), Path(folder, "outputs.json")
         flat = {name: rows.ravel().tolist() for name, rows in inputs.items()}
         asked.write_text(json.dumps(flat | {"batch": len(inputs["latent"])}))
-        subprocess.run([node, HERE / "run_web.cjs", path, asked, answered], cwd=HERE, check=True)
+        subprocess.run([node, HERE / "run_web.cjs", path.resolve(), asked, answered], cwd=HERE, check=True)
         answer: dict[str, Any] = json.loads(answered.read_text())
     image, sample = (
         np.array(answer[name]["data"], answer[name]["type"]).reshape(answer[name]["dims"])
@@ -91,6 +116,8 @@ def run_web(path: Path, inputs: Arrays) -> Answer:
 ENGINES: dict[str, Callable[[Path, Arrays], Answer]] = {
     "onnxruntime": run_onnxruntime,
     "OpenVINO": run_openvino,
+    "OpenCV": run_opencv,
+    "tract": run_tract,
     "onnxruntime-web (WebAssembly, Node)": run_web,
 }
 
