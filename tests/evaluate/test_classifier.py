@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -13,7 +14,7 @@ import torch
 import train.evaluate.mnist
 from mnist_sample.errors import MnistSampleError
 from tests.evaluate.standin import draw_constant, draw_digits
-from train.evaluate.classifier import main
+from train.evaluate.classifier_cli import run_command
 from train.evaluate.features import FeatureExtractor
 from train.evaluate.fit import FitConfig, fit, scale
 from train.evaluate.make_classifier import (
@@ -76,6 +77,7 @@ def test_a_poor_classifier_is_not_written(real: RealDigits, tmp_path: Path) -> N
     ("arguments", "code", "cause"),
     [
         (["--epochs", "0"], 2, "--epochs must be 1 or more"),
+        (["--seed", "x"], 2, "Invalid value for '--seed'"),
         (["--seed", "-1"], 2, "--seed must be from 0 to 2**63 - 1"),
         (["--seed", str(2**63)], 2, "--seed must be from 0 to 2**63 - 1"),
         (["--out", "none"], 2, "there is no folder none"),
@@ -91,8 +93,13 @@ def test_what_a_user_gets_wrong_is_told_in_a_line(
     cause: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(arguments) == code
-    assert cause in capsys.readouterr().err
+    monkeypatch.setattr(sys, "argv", ["classifier", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run_command()
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (code, "")
+    assert cause in err
+    assert len(err.splitlines()) == 1
 
 
 def test_ctrl_c_is_one_line(
@@ -102,5 +109,8 @@ def test_ctrl_c_is_one_line(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train.evaluate.mnist, "load_mnist", interrupt)
-    assert main(["--out", str(tmp_path)]) == 130
-    assert capsys.readouterr() == ("", "error: stopped before the classifier was made\n")
+    monkeypatch.setattr(sys, "argv", ["classifier", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        run_command()
+    assert ended.value.code == 130
+    assert capsys.readouterr() == ("", "stopped before the classifier was made\n")

@@ -130,7 +130,7 @@ def test_a_signal_is_one_line(
     assert said == (128 + number, "", "stopped before the evaluation ended\n")
 
 
-@pytest.mark.parametrize("module", ["train.evaluate.cli", "train.evaluate.classifier"])
+@pytest.mark.parametrize("module", ["train.evaluate.cli", "train.evaluate.classifier_cli"])
 def test_help_and_a_wrong_option_do_not_wait_for_pytorch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
