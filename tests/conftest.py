@@ -9,6 +9,8 @@ import pytest
 
 # What a test expects is what a CPU gives, on every machine; a GPU's own checks are in tests/gpu.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+# The tests run in a process for each of two CPUs: PyTorch's threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -22,6 +22,7 @@ STROKES = {
 def draw_digits(labels: npt.NDArray[np.int64], seed: int, start: int) -> npt.NDArray[np.uint8]:
     """Draw segment digits uint8 `[n, 28, 28]` of varying ink, slant and place, as a `Draw` does."""
     images = np.zeros((len(labels), 28, 28), np.uint8)
+    rows = np.arange(28)
     for at, label in enumerate(labels):
         random = np.random.default_rng((seed, start + at))
         ink = random.uniform(100, 255)
@@ -29,8 +30,9 @@ def draw_digits(labels: npt.NDArray[np.int64], seed: int, start: int) -> npt.NDA
         for stroke in SEGMENTS[label]:
             digit[STROKES[stroke]] = ink * random.uniform(0.7, 1.0)
         slant, right, down = random.uniform(-0.25, 0.25), *random.integers(-2, 3, 2)
-        rows = [np.roll(row, right + round(slant * (14 - y))) for y, row in enumerate(digit)]
-        images[at] = np.roll(rows, down, axis=0)
+        moved = right + np.rint(slant * (14 - rows)).astype(int)
+        above = (rows - down) % 28
+        images[at] = digit[above[:, None], (rows - moved[above, None]) % 28]
     return images
 
 

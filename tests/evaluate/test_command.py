@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.models.checkpoints import make_checkpoint
 from train.evaluate import command
 from train.evaluate.cli import run_command
 from train.evaluate.evaluation import Evaluation
-from train.evaluate.mnist import RealDigits
+from train.evaluate.mnist import RealDigits, load_mnist
 from train.evaluate.values import record, summarise
 
 Run = Callable[..., tuple[int, str, str]]
@@ -226,7 +227,14 @@ def test_other_digits_than_mnists_are_refused(run: Run, tmp_path: Path, real: Re
     assert "does not hold MNIST" in err
 
 
-def test_real_mnist_from_end_to_end(run: Run, tmp_path: Path, mnist_dir: str) -> None:
+def test_noise_beside_real_mnist(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mnist_dir: str
+) -> None:
+    def load_part(source: str) -> RealDigits:
+        whole = load_mnist(source)
+        return replace(whole, train_images=whole.train_images[:6000], train_labels=whole.train_labels[:6000])
+
+    monkeypatch.setattr(command, "load_mnist", load_part)
     arguments = (_write_checkpoint(tmp_path / "gen.pt"), "--data", mnist_dir, "--n", 100, "--seeds", 1)
     code, out, _ = run(*arguments, "--json", tmp_path / "figures.json")
     figures = json.loads((tmp_path / "figures.json").read_text())["figures"]

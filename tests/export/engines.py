@@ -28,7 +28,6 @@ from export.checks.candidate import Array, Arrays, Candidate
 from export.checks.greyscale import round_to_grey
 from export.command import DEFAULT_ATOL
 from models import checkpoint as checkpoints
-from tests.export.exported import Exported
 
 HERE = Path(__file__).parent
 Answer = tuple[str, Array, Array]
@@ -122,15 +121,20 @@ ENGINES: dict[str, Callable[[Path, Arrays], Answer]] = {
 }
 
 
-def compare(exported: Exported, run: Callable[[Path, Arrays], Answer], n: int) -> tuple[str, float, int, int]:
-    """Return version, largest difference of `sample` and of `image` from PyTorch in float64, pixels off.
+def compare(
+    candidate: Candidate, path: Path, run: Callable[[Path, Arrays], Answer], n: int
+) -> tuple[str, float, int, int]:
+    """Run a file and compare it with PyTorch in float64.
+
+    Returns:
+        The engine's version, the largest difference of `sample` and of `image`, and the pixels that differ.
 
     Raises:
         MissingEngineError: the engine is not installed.
     """
-    inputs = exported.candidate.draw(n, seed=n)
-    exact = exported.candidate.run_torch(inputs, torch.float64)
-    version, image, sample = run(exported.path, inputs)
+    inputs = candidate.draw(n, seed=n)
+    exact = candidate.run_torch(inputs, torch.float64)
+    version, image, sample = run(path, inputs)
     assert (image.dtype, image.shape) == (np.uint8, (n, 28, 28))
     assert (sample.dtype, sample.shape) == (np.float32, (n, 1, 28, 28))
     levels = np.abs(image.astype(int) - round_to_grey(exact.astype(np.float32)))
@@ -143,13 +147,11 @@ def main(source: Path, path: Path) -> None:
     candidate = Candidate(
         path.read_bytes(), checkpoint, sha256, checkpoint.build_generator(), DEFAULT_ATOL, "cpu", 0, 0
     )
-    exported = Exported(source, path, ())
-    exported.__dict__["candidate"] = candidate  # which it would make with other options
     print("| engine | version | samples | `sample` differs by at most | grey levels | pixels off |")
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     for name, run in ENGINES.items():
         try:
-            rows = [compare(exported, run, n) for n in TABLE_BATCHES]
+            rows = [compare(candidate, path, run, n) for n in TABLE_BATCHES]
         except MissingEngineError as error:
             print(f"{name}: {error}", file=sys.stderr)
             continue
