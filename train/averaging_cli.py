@@ -8,7 +8,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from mnist_sample.errors import OutputError
-from train.interruption import StoppedError, hold_ctrl_c, sigterm_as_ctrl_c
+from train.interruption import hold_ctrl_c, stoppable
 from train.shell import run_and_exit
 from train.stdout import tell_result
 
@@ -31,13 +31,11 @@ def main(
 ) -> None:
     """Average the weights of generators that were trained from the same start."""
     try:
-        with sigterm_as_ctrl_c():
+        with stoppable(STOPPED):
             with hold_ctrl_c():
                 # Here, since torch takes seconds to import, and --help does without.
                 from train.averaging import average
             average(generators, latent_std, out)
-    except KeyboardInterrupt as error:
-        raise StoppedError(STOPPED, error) from error
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror or error}; choose another --out") from error
     tell_result(f"{out} written", f"{out} is written")

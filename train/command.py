@@ -10,7 +10,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from train.config import SAVE_EVERY_SECONDS
-from train.interruption import StoppedError, hold_ctrl_c, sigterm_as_ctrl_c
+from train.interruption import hold_ctrl_c, stoppable
 from train.shell import run_and_exit
 from train.stdout import tell_result
 
@@ -92,14 +92,11 @@ def main(
         "seed": seed,
         "device": None if device == "auto" else device,
     }
-    try:
-        with sigterm_as_ctrl_c():
-            with hold_ctrl_c():
-                # Here, since torch takes seconds to import, and --help does without.
-                from train.session import Request, run
-            folder = run(Request(data, out, resume, settings, save_every, start_from))
-    except KeyboardInterrupt as error:
-        raise StoppedError(STOPPED, error) from error
+    with stoppable(STOPPED):
+        with hold_ctrl_c():
+            # Here, since torch takes seconds to import, and --help does without.
+            from train.session import Request, run
+        folder = run(Request(data, out, resume, settings, save_every, start_from))
     if folder is not None:
         files = shlex.join([str(folder / "gen.pt"), str(folder / "gen.onnx")])
         tell_result(f"Done. Export it with: python -m export {files}", f"the run in {folder} is complete")

@@ -43,6 +43,20 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def stoppable(stopped: str) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the block, and say `stopped` of it.
+
+    Raises:
+        StoppedError: a signal came.
+    """
+    try:
+        with sigterm_as_ctrl_c():
+            yield
+    except KeyboardInterrupt as error:
+        raise StoppedError(stopped, error) from error
+
+
+@contextlib.contextmanager
 def hold_ctrl_c() -> Iterator[None]:
     """Put off KeyboardInterrupt to the block's end: numpy reports a broken import, were it interrupted.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from mnist_sample.errors import OutputError, UsageError
-from train.interruption import StoppedError, hold_ctrl_c, sigterm_as_ctrl_c
+from train.interruption import hold_ctrl_c, stoppable
 from train.shell import run_and_exit
 from train.stdout import tell_result
 
@@ -36,10 +36,8 @@ def main(
     if not out.is_dir():
         raise UsageError(f"--out: there is no folder {out}")
     try:
-        with sigterm_as_ctrl_c():
+        with stoppable(STOPPED):
             result = _make(data, epochs, seed, out)
-    except KeyboardInterrupt as error:
-        raise StoppedError(STOPPED, error) from error
     except OSError as error:
         raise OutputError(f"cannot write into {out}: {error.strerror or error}") from error
     tell_result(result, "the classifier is written")

@@ -9,7 +9,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from train.evaluate.settings import Settings
-from train.interruption import StoppedError, hold_ctrl_c, sigterm_as_ctrl_c
+from train.interruption import hold_ctrl_c, stoppable
 from train.shell import run_and_exit
 from train.stdout import tell_result
 
@@ -42,14 +42,11 @@ def main(
     """Tell how good a generator's digits are, each figure beside the same figure for real test digits."""
     settings = Settings(digits=n, seeds=seeds, cas=cas)
     say = partial(tell_result, otherwise="the files that were asked for are written")
-    try:
-        with sigterm_as_ctrl_c():
-            with hold_ctrl_c():
-                # Here, since torch takes seconds to import, and --help does without.
-                from train.evaluate.command import Request, run
-            run(Request(file, data, settings, json, picture, record), say)
-    except KeyboardInterrupt as error:
-        raise StoppedError(STOPPED, error) from error
+    with stoppable(STOPPED):
+        with hold_ctrl_c():
+            # Here, since torch takes seconds to import, and --help does without.
+            from train.evaluate.command import Request, run
+        run(Request(file, data, settings, json, picture, record), say)
 
 
 def run_command() -> NoReturn:
