@@ -16,16 +16,15 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from export.checks import CHECKS, Finding
 from export.checks.candidate import run_session
 from export.checks.exact import check_exact
 from export.checks.structure import MAX_OPSET, SLACK_BYTES, check_lean
-from export.checks.whole import check_rebuild
 from export.errors import CheckpointRefusedError, ExportError, MetadataError, ValueMismatchError
-from export.run import check, export, run_checks
+from export.run import check, export
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError, OutputError, ProviderError, UsageError
 from mnist_sample.info import describe
+from mnist_sample.modelfile import read_model
 from models import checkpoint as checkpoints
 from models.digits import DigitsConfig
 from models.registry import get_architecture
@@ -181,15 +180,16 @@ def test_check_refuses_a_file_cut_short(digits: Exported, tmp_path: Path) -> Non
         check(digits.source, path, OPTIONS, ignore)
 
 
-def test_latents_far_out_are_no_reason_to_refuse() -> None:
+def test_latents_far_out_are_no_reason_to_refuse(tmp_path: Path, target: Path) -> None:
     """Weights as large as training makes them: at a thousand times the latents, float32's errors grow too."""
     checkpoint = make_checkpoint()
     for name, weight in checkpoint.weights.items():
         if name.endswith("project.weight") or "to_pixels" in name:
             weight.mul_(8)
-    findings: list[Finding] = []
-    run_checks(build(checkpoint), findings.append, (check for check in CHECKS if check is not check_rebuild))
-    assert len(findings) == len(CHECKS) - 1
+    source = tmp_path / "gen.pt"
+    source.write_bytes(checkpoints.encode(checkpoint))
+    export(source, target, OPTIONS, ignore)
+    assert read_model(target).architecture == "digits"
 
 
 def test_layers_of_equal_weights_are_no_reason_to_refuse() -> None:
