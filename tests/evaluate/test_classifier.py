@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +12,7 @@ import torch
 
 import train.evaluate.mnist
 from mnist_sample.errors import MnistSampleError
+from tests.calling import call
 from tests.evaluate.standin import draw_constant, draw_digits
 from train.evaluate.classifier_cli import run_command
 from train.evaluate.features import FeatureExtractor
@@ -93,11 +93,9 @@ def test_what_a_user_gets_wrong_is_told_in_a_line(
     cause: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["classifier", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        run_command()
+    assert call(monkeypatch, run_command, *arguments) == code
     out, err = capsys.readouterr()
-    assert (ended.value.code, out) == (code, "")
+    assert out == ""
     assert cause in err
     assert len(err.splitlines()) == 1
 
@@ -109,8 +107,5 @@ def test_ctrl_c_is_one_line(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(train.evaluate.mnist, "load_mnist", interrupt)
-    monkeypatch.setattr(sys, "argv", ["classifier", "--out", str(tmp_path)])
-    with pytest.raises(SystemExit) as ended:
-        run_command()
-    assert ended.value.code == 130
+    assert call(monkeypatch, run_command, "--out", tmp_path) == 130
     assert capsys.readouterr() == ("", "stopped before the classifier was made\n")

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,13 @@ from PIL import Image
 
 from mnist_sample.errors import MnistSampleError
 from models import checkpoint
+from tests.calling import call
 from tests.evaluate.standin import draw_digits
 from tests.models.checkpoints import make_checkpoint
 from train.evaluate import command
 from train.evaluate.cli import run_command
 from train.evaluate.evaluation import Evaluation
-from train.evaluate.mnist import RealDigits, load_mnist
+from train.evaluate.mnist import RealDigits
 from train.evaluate.values import record, summarise
 
 Run = Callable[..., tuple[int, str, str]]
@@ -33,14 +33,11 @@ Run = Callable[..., tuple[int, str, str]]
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command: its exit code, and what it wrote to stdout and to stderr."""
 
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["train.evaluate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            run_command()
-        written = capsys.readouterr()
-        return int(ended.value.code or 0), written.out, written.err
+    def call_and_read(*arguments: object) -> tuple[int, str, str]:
+        code = call(monkeypatch, run_command, *arguments)
+        return (code, *capsys.readouterr())
 
-    return call
+    return call_and_read
 
 
 @pytest.fixture
@@ -227,14 +224,7 @@ def test_other_digits_than_mnists_are_refused(run: Run, tmp_path: Path, real: Re
     assert "does not hold MNIST" in err
 
 
-def test_noise_beside_real_mnist(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mnist_dir: str
-) -> None:
-    def load_part(source: str) -> RealDigits:
-        whole = load_mnist(source)
-        return replace(whole, train_images=whole.train_images[:6000], train_labels=whole.train_labels[:6000])
-
-    monkeypatch.setattr(command, "load_mnist", load_part)
+def test_real_mnist_from_end_to_end(run: Run, tmp_path: Path, mnist_dir: str) -> None:
     arguments = (_write_checkpoint(tmp_path / "gen.pt"), "--data", mnist_dir, "--n", 100, "--seeds", 1)
     code, out, _ = run(*arguments, "--json", tmp_path / "figures.json")
     figures = json.loads((tmp_path / "figures.json").read_text())["figures"]

@@ -22,6 +22,7 @@ from export.checks.whole import check_rebuild
 from export.command import run_command
 from export.run import Options, Report
 from mnist_sample.modelfile import read_model
+from tests.calling import call
 from tests.export.exported import Exported
 from tests.models import strangers
 
@@ -45,20 +46,11 @@ def logging_as_it_was() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run the command in this process and return its exit code."""
-    monkeypatch.setattr("sys.argv", ["export", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        run_command()
-    code = ended.value.code
-    return code if isinstance(code, int) else 0
-
-
 def test_it_writes_a_file_and_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], digits: Exported, tmp_path: Path
 ) -> None:
     path = tmp_path / "gen.onnx"
-    assert run(monkeypatch, digits.source, path) == 0
+    assert call(monkeypatch, run_command, digits.source, path) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == f"{path} written"
     assert [line.split("  ")[0] for line in lines[:-1]] == [finding.name for finding in digits.findings]
@@ -69,7 +61,7 @@ def test_it_writes_a_file_and_says_so(
 def test_check_says_that_the_file_holds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], digits: Exported
 ) -> None:
-    assert run(monkeypatch, "--check", digits.source, digits.path) == 0
+    assert call(monkeypatch, run_command, "--check", digits.source, digits.path) == 0
     assert capsys.readouterr().out.splitlines()[-1] == f"{digits.path} holds"
 
 
@@ -90,7 +82,7 @@ def test_check_says_what_it_could_not_compare(
 
     monkeypatch.setattr(export.checks.whole, "exporting_versions", lambda: {"torch": "1.0"})
     monkeypatch.setattr(export.command, "check", find)
-    assert run(monkeypatch, "--check", digits.source, digits.path) == 0
+    assert call(monkeypatch, run_command, "--check", digits.source, digits.path) == 0
     said = capsys.readouterr().out
     assert "NOT COMPARED" in said
     assert said.splitlines()[-1] == f"{digits.path} holds, as far as its values tell"
@@ -108,7 +100,7 @@ def test_a_strangers_checkpoint_is_refused_in_one_line(
     source = tmp_path / "gen.pt"
     source.write_bytes(build())
     monkeypatch.chdir(tmp_path)
-    assert run(monkeypatch, source, target) == 1
+    assert call(monkeypatch, run_command, source, target) == 1
     printed = capsys.readouterr()
     assert words in printed.err
     assert len(printed.err.splitlines()) == 1
@@ -120,7 +112,7 @@ def test_a_strangers_checkpoint_is_refused_in_one_line(
 def test_a_missing_checkpoint_is_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert run(monkeypatch, tmp_path / "absent.pt", tmp_path / "gen.onnx") == 1
+    assert call(monkeypatch, run_command, tmp_path / "absent.pt", tmp_path / "gen.onnx") == 1
     error = capsys.readouterr().err
     assert re.search(r"absent\.pt: No such file or directory; check the path", error)
     assert not list(tmp_path.iterdir())
@@ -139,7 +131,7 @@ def test_check_refuses_what_is_no_model(
         path.write_bytes(torch.arange(1000).numpy().tobytes())
     if name == "gen.pt":
         path.write_bytes(digits.source.read_bytes())
-    assert run(monkeypatch, "--check", digits.source, path) == 1
+    assert call(monkeypatch, run_command, "--check", digits.source, path) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert len(error.splitlines()) == 1
@@ -165,7 +157,7 @@ def test_wrong_usage_exits_2(
     tmp_path: Path,
 ) -> None:
     positional = [tmp_path / "gen.pt", tmp_path / "gen.onnx"] if arguments else []
-    assert run(monkeypatch, *arguments, *positional) == 2
+    assert call(monkeypatch, run_command, *arguments, *positional) == 2
     assert "Traceback" not in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
@@ -177,7 +169,7 @@ def test_a_path_that_stdout_cannot_show_is_spelt(
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding))
     monkeypatch.setattr(export.command, "export", lambda *_: None)
-    assert run(monkeypatch, "gen.pt", "\u00f6-\udcff.onnx") == 0
+    assert call(monkeypatch, run_command, "gen.pt", "\u00f6-\udcff.onnx") == 0
     spelt = {"ascii": rb"\xf6-\udcff", "utf-8": b"\xc3\xb6-\\udcff"}[encoding]
     assert written.getvalue() == spelt + b".onnx written\n"
 
@@ -190,7 +182,7 @@ def test_a_stdout_that_takes_no_more_is_told(
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         monkeypatch.setattr(export.command, "export", lambda *_: None)
-        assert run(monkeypatch, *arguments) == 1
+        assert call(monkeypatch, run_command, *arguments) == 1
     assert capsys.readouterr().err == "error: cannot write stdout: No space left on device\n"
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor
 import train.averaging
 from models import checkpoint
 from models.checkpoint import Checkpoint
+from tests.calling import call
 from tests.models.checkpoints import KINDS, make_checkpoint
 from train.averaging_cli import run_command
 
@@ -39,15 +41,7 @@ def read(path: Path) -> Checkpoint:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run the command in this process; returns its exit code."""
-
-    def call(*arguments: Path | str) -> int:
-        monkeypatch.setattr(sys, "argv", ["average", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            run_command()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code
-
-    return call
+    return partial(call, monkeypatch, run_command)
 
 
 def draw(trained: Checkpoint, latent: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 
 import train.session
 from mnist_sample.errors import OutputError, UsageError
+from tests.calling import call
 from tests.train.running import begin
 from train.command import run_command
 from train.config import DEFAULTS, TUTORIAL_PRINTED, make_config
@@ -22,20 +23,12 @@ from train.interruption import hold_ctrl_c
 from train.session import name_folder
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Run `python -m train` with these arguments and return its exit code."""
-    monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        run_command()
-    return int(ended.value.code or 0)
-
-
 def test_a_run_ends_with_the_export_command(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
     arguments = ("--data", data, "--steps", 2, "--batch-size", 4, "--device", "cpu", "--out", out)
-    assert call(monkeypatch, *arguments) == 0
+    assert call(monkeypatch, run_command, *arguments) == 0
     said = capsys.readouterr()
     assert f"python -m export {out}/gen.pt {out}/gen.onnx" in said.out
     assert "Training digits on 48 digits of boxes (3 classes): 2 steps on cpu, seed 0" in said.err
@@ -48,7 +41,7 @@ def test_a_folder_is_named_by_its_bytes(
     folder = shutil.copytree(finished, tmp_path / "run\udcff")
     with (tmp_path / "said").open("w", encoding="utf-8") as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
-        assert call(monkeypatch, "--resume", folder) == 0
+        assert call(monkeypatch, run_command, "--resume", folder) == 0
     assert os.fsencode(folder / "gen.pt") in (tmp_path / "said").read_bytes()
 
 
@@ -59,7 +52,7 @@ def test_a_full_stdout_is_one_line_after_a_whole_run(
     folder = shutil.copytree(finished, tmp_path / "run")
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        assert call(monkeypatch, "--resume", folder) == 1
+        assert call(monkeypatch, run_command, "--resume", folder) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == f"cannot write to stdout: No space left on device; the run in {folder} is complete"
 
@@ -122,7 +115,7 @@ def test_a_wrong_request_is_one_line_and_an_exit_code(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert call(monkeypatch, *arguments) == code
+    assert call(monkeypatch, run_command, *arguments) == code
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said
@@ -135,7 +128,7 @@ def test_a_strangers_run_cannot_steer_the_terminal(
     saved = torch.load(folder / "resume.pt", weights_only=True)
     saved["facts"]["source"] = "\x1b[2J/none"
     torch.save(saved, folder / "resume.pt")
-    assert call(monkeypatch, "--resume", folder) == 1
+    assert call(monkeypatch, run_command, "--resume", folder) == 1
     said = capsys.readouterr().err
     assert "there is no folder ?[2J/none" in said
     assert all(line.isprintable() for line in said.splitlines())
@@ -149,7 +142,7 @@ def test_a_signal_before_the_training_is_one_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(train.session, "load_dataset", lambda *_: signal.raise_signal(number))
-    assert call(monkeypatch, "--out", tmp_path / "run") == 128 + number
+    assert call(monkeypatch, run_command, "--out", tmp_path / "run") == 128 + number
     assert capsys.readouterr().err == "stopped before the training began\n"
     assert not (tmp_path / "run").exists()
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -172,7 +165,7 @@ def test_a_signal_waits_for_an_imports_end() -> None:
 def test_a_run_stays_in_its_folder(
     finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(monkeypatch, "--resume", finished, "--out", "elsewhere") == 2
+    assert call(monkeypatch, run_command, "--resume", finished, "--out", "elsewhere") == 2
     assert "--out and --resume exclude each other" in capsys.readouterr().err
 
 
