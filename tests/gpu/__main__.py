@@ -39,14 +39,14 @@ TOTAL_SECONDS: Final = 470.0
 PARTS: Final = (
     Part("agreement", "Pictures of CUDA and of the CPU", compare_with_cpu, 45, samples=True),
     Part("nodes", "Where the graph's nodes run", count_nodes, 25, samples=True),
-    Part("errors", "Errors where CUDA is hidden", provoke_errors, 45),
+    Part("errors", "Errors where CUDA is hidden", provoke_errors, 60),
     Part("first-call", "The first picture", measure_first_call, 60, samples=True),
     Part("throughput", "Images per second by batch size", measure_throughput, 150, samples=True, trains=True),
     Part("command", "The whole command", measure_command, 90, samples=True),
     Part("step", "The captured training step", compare_steps, 45, trains=True),
     Part("torchrun", "Training under torchrun", run_under_torchrun, 60, trains=True),
-    Part("resume", "Going on with a run", go_on_after_interruption, 100, trains=True),
-    Part("records", "Time to the real digits' distance", train_to_records, 130, trains=True),
+    Part("resume", "Going on with a run", go_on_after_interruption, 140, trains=True),
+    Part("records", "Time to the real digits' distance", train_to_records, 120, trains=True),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -16,6 +17,8 @@ import mnist_sample
 ROOT: Final = Path(__file__).parents[2]
 SAMPLE: Final = [sys.executable, "-m", "mnist_sample"]
 TRAIN: Final = [sys.executable, "-m", "train"]
+PATIENCE: Final = 60.0
+"""Seconds within which a command must have ended, or a run written its first metrics."""
 
 
 def environment(first_path: Path | None = None, **changes: str) -> dict[str, str]:
@@ -26,16 +29,29 @@ def environment(first_path: Path | None = None, **changes: str) -> dict[str, str
         changes: variables to set.
     """
     paths = [first_path, ROOT, Path(mnist_sample.__file__).parents[1], os.environ.get("PYTHONPATH")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(str(path) for path in paths if path), **changes}
+    path = os.pathsep.join(str(path) for path in paths if path)
+    return {**os.environ, "PYTHONPATH": path, "PYTHONFAULTHANDLER": "1", **changes}
 
 
 def run_command(
     command: list[str], variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, whatever its exit code, and catch what it says."""
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, env=dict(variables or environment())
-    )
+    """Run a command to its end, whatever its exit code, and catch what it says.
+
+    One that takes longer than `PATIENCE` is ended, and says on the part's log where it was.
+    """
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, env=dict(variables or environment())
+    ) as process:
+        try:
+            out, said = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGABRT)
+            out, said = process.communicate()
+            print(said)
+            said += f"\nnot done after {PATIENCE:.0f} s"
+    return subprocess.CompletedProcess(command, process.returncode, out, said)
 
 
 def run_fresh(function: Callable[..., Any], *arguments: Any) -> Any:

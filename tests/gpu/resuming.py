@@ -12,18 +12,16 @@ from typing import Final
 
 import torch
 
-from tests.gpu.children import TRAIN, environment, is_plain_failure, run_command
+from tests.gpu.children import PATIENCE, TRAIN, environment, is_plain_failure, run_command
 from tests.gpu.context import Context
 from tests.gpu.report import Report
 from tests.gpu.torchrun import last_line
 from tests.train.idx_files import write_folder
 from tests.train.running import weights_of
 
-STEPS: Final = {"cuda": 600, "cpu": 60}
+STEPS: Final = {"cuda": 200, "cpu": 60}
 """Few enough for a CPU to take up a GPU's run."""
 BATCH: Final = 32
-PATIENCE: Final = 60.0
-"""Seconds within which a run must have written its first metrics."""
 ALIKE: Final = 0.5
 """Weights that differ by more, on average and relative to their size, are those of another run."""
 
@@ -73,13 +71,15 @@ def has_logged(run: Path) -> bool:
 
 def go_on(report: Report, folder: Path, begun_on: str, device: str) -> None:
     """Go on with a run, on its own device or on another."""
+    begun = time.monotonic()
     done = run_command([*TRAIN, "--resume", str(folder), "--device", device])
-    said = last_line(done.stdout if done.returncode == 0 else done.stderr)
+    seconds = time.monotonic() - begun
+    said = "done" if done.returncode == 0 else last_line(done.stderr)
     what = f"begun on {begun_on}, gone on with on {device}"
     if done.returncode != 0 and begun_on != device and is_plain_failure(done):
         report.measure(what, f"refused: {said}")
         return
-    report.check(what, done.returncode == 0, said)
+    report.check(what, done.returncode == 0, f"{said}, {seconds:.0f} s", seconds=seconds)
 
 
 def compare_with_whole(report: Report, data: Path, folder: Path, device: str) -> None:
