@@ -210,7 +210,7 @@ def test_ctrl_c_while_torch_is_imported_ends_it_in_one_line(how: str, tmp_path: 
     ended = subprocess.run(
         [sys.executable, "-m", "export", "gen.pt", tmp_path / "gen.onnx"],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
         capture_output=True,
         text=True,
         check=False,
