@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import re
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from export.command import run_command
 from export.run import Options, Report
 from mnist_sample.modelfile import read_model
 from tests.calling import call
+from tests.environment import environment
 from tests.export.exported import Exported
 from tests.models import strangers
 
@@ -210,7 +210,7 @@ def test_ctrl_c_while_torch_is_imported_ends_it_in_one_line(how: str, tmp_path: 
     ended = subprocess.run(
         [sys.executable, "-m", "export", "gen.pt", tmp_path / "gen.onnx"],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        env=environment(tmp_path),
         capture_output=True,
         text=True,
         check=False,

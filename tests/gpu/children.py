@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any, Final
 
-import mnist_sample
+from tests.environment import environment
 
-ROOT: Final = Path(__file__).parents[2]
 SAMPLE: Final = [sys.executable, "-m", "mnist_sample"]
 TRAIN: Final = [sys.executable, "-m", "train"]
 PATIENCE: Final = 60.0
 """Seconds within which a command must have ended, or a run written its first metrics."""
-
-
-def environment(first_path: Path | None = None, **changes: str) -> dict[str, str]:
-    """Return this process's environment, in which children find the same packages, with changes.
-
-    Args:
-        first_path: a folder whose packages come before all others.
-        changes: variables to set.
-    """
-    paths = [first_path, ROOT, Path(mnist_sample.__file__).parents[1], os.environ.get("PYTHONPATH")]
-    path = os.pathsep.join(str(path) for path in paths if path)
-    return {**os.environ, "PYTHONPATH": path, "PYTHONFAULTHANDLER": "1", **changes}
 
 
 def run_command(
@@ -41,9 +26,8 @@ def run_command(
     One that takes longer than `PATIENCE` is ended, and says on the part's log where it was.
     """
     pipe = subprocess.PIPE
-    with subprocess.Popen(
-        command, stdout=pipe, stderr=pipe, text=True, env=dict(variables or environment())
-    ) as process:
+    variables = {**(variables or environment()), "PYTHONFAULTHANDLER": "1"}
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=variables) as process:
         try:
             out, said = process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:

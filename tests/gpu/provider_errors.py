@@ -12,7 +12,8 @@ from typing import Final
 import onnxruntime
 
 from mnist_sample.cuda import find_device_problem
-from tests.gpu.children import environment, is_plain_failure, run_command
+from tests.environment import environment
+from tests.gpu.children import is_plain_failure, run_command
 from tests.gpu.context import Context
 from tests.gpu.report import Report
 

@@ -12,7 +12,8 @@ from typing import Final
 
 import torch
 
-from tests.gpu.children import PATIENCE, TRAIN, environment, is_plain_failure, run_command
+from tests.environment import environment
+from tests.gpu.children import PATIENCE, TRAIN, is_plain_failure, run_command
 from tests.gpu.context import Context
 from tests.gpu.report import Report
 from tests.gpu.torchrun import last_line

@@ -27,9 +27,9 @@ from mnist_sample.files import locked
 from mnist_sample.process import signals_held
 from mnist_sample.sampler import Sampler
 from mnist_sample.session import run_graph
+from tests.environment import environment
 from tests.runtime.saboteur import wait_as_worker
 
-ROOT = Path(__file__).parents[2]
 SMALL = ["--batch-size", "8", "--threads", "1", "--provider", "cpu"]
 TARGETS = {
     "png": ["--out", "target.png", "--n", "100"],
@@ -59,10 +59,10 @@ def target(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     return list(request.param)
 
 
-def sabotage(accident: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+def sabotage(accident: str, *arguments: object, **changes: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "tests.runtime.saboteur", accident, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'runtime'}", **environment},
+        env=environment(None, **changes),
         capture_output=True,
         text=True,
         check=False,
