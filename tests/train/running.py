@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
 import torch
 from torch import Tensor
 
@@ -15,6 +14,9 @@ import train.loop
 from train.capture import prepare_step
 from train.session import Request, run
 from train.state import State
+
+if TYPE_CHECKING:
+    import pytest  # of the extra `dev`, which `tests.gpu` does without
 
 TINY: dict[str, Any] = {"batch_size": 6, "steps": 6, "lr": 2e-4, "device": "cpu", "bf16": False}
 
