@@ -1,0 +1,74 @@
+"""How many digits show what no real one does: what figures of features do not see.
+
+    python -m tests.benchmarks.telltales --data ../mnist [MODEL ...]
+
+A speck is one or two pixels brighter than a tenth of full ink, with nothing else lit in the 5 x 5 around.
+MNIST's digits were scaled to fit a box of 20 x 20 pixels (LeCun et al., Gradient-based learning applied to
+document recognition, 1998), so the longer side of what is not paper is 20 pixels in all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import typer
+from torch.nn import functional as F
+
+from mnist_sample.modelfile import BUNDLED
+from tests.benchmarks.arguments import Mnist, Models
+from tests.benchmarks.rounds import print_table
+from train.evaluate.mnist import load_mnist
+from train.evaluate.samples import open_generator
+
+LIT: Final = 24
+SIDE: Final = 5
+SPECK: Final = 2
+BOX: Final = 20
+Images = npt.NDArray[np.uint8]
+"""Digits `[n, 28, 28]`, ink 255 on paper 0."""
+
+
+def share_with_specks(images: Images) -> float:
+    """Return the share of digits that have a speck."""
+    lit = (torch.from_numpy(images)[:, None] > LIT).float()
+    around = F.conv2d(lit, torch.ones(1, 1, SIDE, SIDE), padding=SIDE // 2)
+    return float((lit * (around <= SPECK)).flatten(1).any(1).float().mean())
+
+
+def longer_sides(images: Images) -> npt.NDArray[np.int64]:
+    """Return the longer side of the box around each digit's ink, however faint, in pixels."""
+    ink = images > 0
+    return np.maximum(*(_reach(np.any(ink, axis)) for axis in (1, 2)))
+
+
+def _reach(inked: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return how many lines it is from the first to the last of a digit's lines `[n, 28]` that has ink."""
+    reach: npt.NDArray[np.int64] = inked.shape[1] - inked.argmax(1) - np.flip(inked, 1).argmax(1)
+    return reach
+
+
+def describe(name: str, images: Images) -> list[str]:
+    """Return a row of the table."""
+    sides = longer_sides(images)
+    shares = [
+        share_with_specks(images),
+        *((sides == BOX + k).mean() for k in (0, 1)),
+        (sides > BOX + 1).mean(),
+    ]
+    return [name, *(f"{share:.1%}" for share in shares)]
+
+
+def main(models: Models = None, data: Mnist = "auto") -> None:
+    """Print the shares for the real test digits and for as many digits of each model."""
+    real = load_mnist(data)
+    rows = [describe("real test digits", real.test_images.numpy())]
+    for model in models or [BUNDLED]:
+        rows.append(describe(str(model), open_generator(model).draw(real.test_labels.numpy(), 0, 0)))
+    print_table(["", "with a speck", f"a box of {BOX} pixels", f"of {BOX + 1}", "of more"], rows)
+
+
+if __name__ == "__main__":
+    typer.run(main)
