@@ -69,13 +69,20 @@ def measure_cas(
     for seed in range(seeds):
         for place, kind in enumerate(KINDS):
             progress(seed * len(KINDS) + place)
-            network = fit(_make_source(kind, draw, real, seed), config, seed)
+            network = fit(make_source(kind, draw, real, seed), config, seed)
             accuracies[kind].append(accuracy(network, real.test_images, real.test_labels))
     return CasResult(len(real.train_images), config.epochs, **accuracies)
 
 
-def _make_source(kind: str, draw: Draw, real: RealDigits, seed: int) -> Source:
-    """Return what gives the digits of each epoch, always with the labels of the real training digits."""
+def make_source(kind: str, draw: Draw, real: RealDigits, seed: int) -> Source:
+    """Return what gives the digits of each epoch, always with the labels of the real training digits.
+
+    Args:
+        kind: one of `KINDS`.
+        draw: the generator; `real` does without.
+        real: MNIST.
+        seed: decides which digits are generated.
+    """
     labels = real.train_labels
 
     def draw_digits(epoch: int) -> tuple[Tensor, Tensor]:
