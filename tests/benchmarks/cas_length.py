@@ -9,7 +9,6 @@ the accuracies on the real test digits, with each mean's standard error.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
@@ -20,19 +19,13 @@ import typer
 from mnist_sample.modelfile import BUNDLED
 from tests.benchmarks.arguments import Mnist, Models
 from tests.benchmarks.rounds import print_table
-from train.evaluate.cas import CAS_CONFIG, make_source
-from train.evaluate.fit import accuracy, fit
-from train.evaluate.mnist import RealDigits, load_mnist
-from train.evaluate.samples import Draw, open_generator
+from train.evaluate.cas import CAS_CONFIG, train_and_test
+from train.evaluate.comparison import mean_and_error
+from train.evaluate.mnist import load_mnist
+from train.evaluate.samples import open_generator
+from train.evaluate.text import format_value
 
 PASSES: Final = (CAS_CONFIG.epochs, 10)
-
-
-def train(kind: str, draw: Draw, real: RealDigits, passes: int, seeds: int) -> list[float]:
-    """Return the accuracies of so many classifiers, each from its own seed."""
-    config = replace(CAS_CONFIG, epochs=passes)
-    networks = (fit(make_source(kind, draw, real, seed), config, seed) for seed in range(seeds))
-    return [accuracy(network, real.test_images, real.test_labels) for network in networks]
 
 
 def main(
@@ -48,10 +41,10 @@ def main(
 
     def rows() -> Iterator[list[str]]:
         for (name, kind, draw), passes in product(cases, PASSES):
-            right = train(kind, draw, real, passes, seeds)
-            error = statistics.stdev(right) / seeds**0.5
+            config = replace(CAS_CONFIG, epochs=passes)
+            right = [train_and_test(kind, draw, real, seed, config) for seed in range(seeds)]
             digits = len(real.train_labels) * (passes if kind == "fresh" else 1)
-            yield [name, f"{digits:,}", str(passes), f"{statistics.mean(right):.2%} ± {100 * error:.2f}"]
+            yield [name, f"{digits:,}", str(passes), format_value(*mean_and_error(right), plain=False)]
 
     print_table(["digits", "how many", "passes", "accuracy"], rows())
 

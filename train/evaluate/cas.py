@@ -69,20 +69,26 @@ def measure_cas(
     for seed in range(seeds):
         for place, kind in enumerate(KINDS):
             progress(seed * len(KINDS) + place)
-            network = fit(make_source(kind, draw, real, seed), config, seed)
-            accuracies[kind].append(accuracy(network, real.test_images, real.test_labels))
+            accuracies[kind].append(train_and_test(kind, draw, real, seed, config))
     return CasResult(len(real.train_images), config.epochs, **accuracies)
 
 
-def make_source(kind: str, draw: Draw, real: RealDigits, seed: int) -> Source:
-    """Return what gives the digits of each epoch, always with the labels of the real training digits.
+def train_and_test(kind: str, draw: Draw, real: RealDigits, seed: int, config: FitConfig) -> float:
+    """Train one classifier and return its accuracy on the real test digits.
 
     Args:
-        kind: one of `KINDS`.
+        kind: what it is trained on, one of `KINDS`.
         draw: the generator; `real` does without.
         real: MNIST.
-        seed: decides which digits are generated.
+        seed: decides the classifier's initial weights, order and shifts, and which digits are generated.
+        config: the classifier and its schedule.
     """
+    network = fit(_make_source(kind, draw, real, seed), config, seed)
+    return accuracy(network, real.test_images, real.test_labels)
+
+
+def _make_source(kind: str, draw: Draw, real: RealDigits, seed: int) -> Source:
+    """Return what gives the digits of each epoch, always with the labels of the real training digits."""
     labels = real.train_labels
 
     def draw_digits(epoch: int) -> tuple[Tensor, Tensor]:

@@ -78,12 +78,13 @@ def compare_cas(result: CasResult) -> list[Figure]:
     """Return the classification accuracy scores beside what the real training digits give."""
     scores = {"CAS": result.generated, "CAS, new digits each epoch": result.fresh}
     return [
-        Figure(name, *_mean_and_error(accuracies), *_mean_and_error(result.real))
+        Figure(name, *mean_and_error(accuracies), *mean_and_error(result.real))
         for name, accuracies in scores.items()
     ]
 
 
-def _mean_and_error(accuracies: Sequence[float]) -> tuple[float, float | None]:
+def mean_and_error(accuracies: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean and its standard error; None for the error of a single accuracy."""
     mean, count = float(np.mean(accuracies)), len(accuracies)
     return mean, float(np.std(accuracies, ddof=1)) / math.sqrt(count) if count > 1 else None
 

@@ -52,12 +52,13 @@ def _align(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _format_figure(figure: Figure) -> tuple[str, ...]:
     plain = figure.name in PLAIN
-    ours = _format_value(figure.generated, figure.generated_error, plain)
-    theirs = _format_value(figure.real, figure.real_error, plain)
+    ours = format_value(figure.generated, figure.generated_error, plain)
+    theirs = format_value(figure.real, figure.real_error, plain)
     return figure.name, ours, theirs, "" if figure.margin is None else f"{figure.margin:+.1f}"
 
 
-def _format_value(value: float, error: float | None, plain: bool) -> str:
+def format_value(value: float, error: float | None, plain: bool) -> str:
+    """Return a figure with its standard error, where it has one; a share in per cent unless `plain`."""
     text = f"{value:.4f}" if plain else f"{value:.2%}"
     if error is None:
         return text
