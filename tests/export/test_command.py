@@ -22,11 +22,10 @@ from export.command import run_command
 from export.run import Options, Report
 from mnist_sample.modelfile import read_model
 from tests.calling import call
-from tests.environment import environment
+from tests.environment import ROOT, environment
 from tests.export.exported import Exported
 from tests.models import strangers
 
-ROOT = Path(__file__).parents[2]
 DANGERS = (
     "code",
     "cut in half",

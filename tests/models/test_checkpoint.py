@@ -18,10 +18,10 @@ import models.untrusted
 from mnist_sample import contract, modelfile
 from models import checkpoint as checkpoints
 from models.checkpoint import CheckpointError
+from tests.environment import ROOT
 from tests.models import strangers
 from tests.models.checkpoints import KINDS, make_checkpoint
 
-ROOT = Path(__file__).parents[2]
 ALLOWANCE = 256 * 2**20
 """Memory that reading may take beyond what Python and torch hold already; the file may have 64 MiB."""
 

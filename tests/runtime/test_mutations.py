@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.environment import ROOT
+
 MUTATIONS = 1000
 MAX_GROWTH = 256 * 2**20
 
