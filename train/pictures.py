@@ -35,6 +35,16 @@ def write_sheet(images: Tensor, path: Path, columns: int, scale: int = 1) -> Non
     _write_picture(picture, path)
 
 
+def is_whole(path: Path) -> bool:
+    """Tell whether a file is a picture that can be read to its end."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # as Pillow tells damage
+        return False
+    return True
+
+
 def write_gif(frames: Sequence[Path], path: Path) -> None:
     """Join the sheets of a run into a GIF of how its digits formed."""
     pictures = [Image.open(frame) for frame in frames]

@@ -22,7 +22,7 @@ from models import checkpoint
 from train.config import TrainConfig
 from train.data import Dataset
 from train.objectives import CURVES
-from train.pictures import to_pixels, write_curves, write_gif, write_sheet
+from train.pictures import is_whole, to_pixels, write_curves, write_gif, write_sheet
 from train.report import write_report
 from train.state import State, average_weights, save_state
 
@@ -183,17 +183,21 @@ class RunFolder:
 
     def finish(self, state: State) -> None:
         """Write the closing pictures and the report."""
-        if not self._sheets():
+        if not self._whole_sheets():
             self.draw(state)  # the GIF needs one
         write_curves(self._metrics, self.path / "losses.png")
         result = to_pixels(generate(state, RESULT_SIZE, FIXED_LATENTS_SEED))
         write_sheet(result, self.path / "result.png", RESULT_SIZE, RESULT_SCALE)
-        write_gif(self._sheets(), self.path / "forming.gif")
+        write_gif(self._whole_sheets(), self.path / "forming.gif")
         write_report(self.path, {**self.provenance.as_dict(), "steps": state.step}, self._metrics)
 
     def _sheets(self) -> list[Path]:
         sheets = (path for path in (self.path / "samples").glob("*.png") if path.stem.isdecimal())
         return sorted(sheets, key=lambda path: int(path.stem))
+
+    def _whole_sheets(self) -> list[Path]:
+        """Return the sheets that the GIF can join: one that was damaged since is no reason to do without."""
+        return [sheet for sheet in self._sheets() if is_whole(sheet)]
 
     def _clear_half_written(self) -> None:
         """Remove what a killed run has left of the files that it was writing, and nobody else's files."""

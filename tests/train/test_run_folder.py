@@ -106,6 +106,18 @@ def test_the_digits_form_in_order_beyond_a_million_steps(
     assert [sheet.stem for sheet in joined[-2:]] == ["999950", "1000000"]
 
 
+@pytest.mark.parametrize("damaged", [1, None], ids=["one", "all"])
+def test_a_damaged_sheet_is_left_out_of_the_gif(finished: Path, tmp_path: Path, damaged: int | None) -> None:
+    folder = shutil.copytree(finished, tmp_path / "run")
+    before = len(list((folder / "samples").iterdir()))
+    for sheet in sorted((folder / "samples").iterdir())[:damaged]:
+        sheet.write_bytes(sheet.read_bytes()[:200])
+    go_on(folder)
+    with Image.open(folder / "forming.gif") as forming:
+        assert getattr(forming, "n_frames", 1) == (before - damaged if damaged else 1)
+    assert (folder / "report.html").exists()
+
+
 def test_the_report_opens_offline(finished: Path) -> None:
     page = (finished / "report.html").read_text()
     assert not re.findall(r"(?:src|href)=\"(?!data:image/(?:png|gif);base64,)", page)
