@@ -183,12 +183,14 @@ class RunFolder:
 
     def finish(self, state: State) -> None:
         """Write the closing pictures and the report."""
-        if not self._whole_sheets():
+        sheets = self._whole_sheets()
+        if not sheets:
             self.draw(state)  # the GIF needs one
+            sheets = self._whole_sheets()
         write_curves(self._metrics, self.path / "losses.png")
         result = to_pixels(generate(state, RESULT_SIZE, FIXED_LATENTS_SEED))
         write_sheet(result, self.path / "result.png", RESULT_SIZE, RESULT_SCALE)
-        write_gif(self._whole_sheets(), self.path / "forming.gif")
+        write_gif(sheets, self.path / "forming.gif")
         write_report(self.path, {**self.provenance.as_dict(), "steps": state.step}, self._metrics)
 
     def _sheets(self) -> list[Path]:
