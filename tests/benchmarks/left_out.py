@@ -19,7 +19,7 @@ import typer
 from mnist_sample.modelfile import BUNDLED
 from tests.benchmarks.arguments import Mnist, Model
 from tests.benchmarks.rounds import print_table
-from train.evaluate.comparison import Figure, compare, mean_and_error
+from train.evaluate.comparison import compare, mean_and_error
 from train.evaluate.features import FeatureExtractor
 from train.evaluate.fit import FitConfig, fit
 from train.evaluate.make_classifier import export_classifier
@@ -33,8 +33,8 @@ SEED: Final = 1
 """Decides which digits make a fold."""
 
 
-def measure_fold(real: RealDigits, draw: Draw, fold: int) -> tuple[list[Figure], list[Figure]]:
-    """Return the figures of a fold's left-out digits and of generated ones, each beside the test digits'."""
+def measure_fold(real: RealDigits, draw: Draw, fold: int) -> dict[str, tuple[float, float, float]]:
+    """Return each figure of a fold's left-out digits, of generated ones and of the test digits."""
     order = np.random.Generator(np.random.PCG64(SEED)).permutation(len(real.train_labels))
     out = np.isin(np.arange(len(order)), order[fold * FOLD : (fold + 1) * FOLD])
     kept = replace(real, train_images=real.train_images[~out], train_labels=real.train_labels[~out])
@@ -44,7 +44,8 @@ def measure_fold(real: RealDigits, draw: Draw, fold: int) -> tuple[list[Figure],
     test = yardstick.measure(real.test_images.numpy(), real.test_labels.numpy())
     left_out = yardstick.measure(real.train_images[out].numpy(), labels)
     generated = yardstick.measure(draw(labels, fold, 0), labels)
-    return compare([left_out], test), compare([generated], test)
+    pairs = zip(compare([left_out], test), compare([generated], test), strict=True)
+    return {left.name: (left.generated, drawn.generated, left.real) for left, drawn in pairs}
 
 
 def main(
@@ -57,11 +58,9 @@ def main(
     draw = open_generator(model or BUNDLED).draw
     measured = [measure_fold(real, draw, fold) for fold in range(folds)]
     rows = []
-    for i, figure in enumerate(measured[0][0]):
-        plain = figure.name in PLAIN
-        columns = [[fold[kind][i].generated for fold in measured] for kind in (0, 1)]
-        columns.append([fold[0][i].real for fold in measured])
-        rows.append([figure.name, *(format_value(*mean_and_error(column), plain) for column in columns)])
+    for name in measured[0]:
+        columns = zip(*(fold[name] for fold in measured), strict=True)
+        rows.append([name, *(format_value(*mean_and_error(column), name in PLAIN) for column in columns)])
     print_table(["", "left-out training digits", "generated digits", "test digits"], rows)
 
 

@@ -83,10 +83,10 @@ def compare_cas(result: CasResult) -> list[Figure]:
     ]
 
 
-def mean_and_error(accuracies: Sequence[float]) -> tuple[float, float | None]:
-    """Return the mean and its standard error; None for the error of a single accuracy."""
-    mean, count = float(np.mean(accuracies)), len(accuracies)
-    return mean, float(np.std(accuracies, ddof=1)) / math.sqrt(count) if count > 1 else None
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean and its standard error; None for the error of a single one."""
+    mean, count = float(np.mean(values)), len(values)
+    return mean, float(np.std(values, ddof=1)) / math.sqrt(count) if count > 1 else None
 
 
 def distance_quantiles(distance: npt.NDArray[np.float64]) -> dict[str, float]:
