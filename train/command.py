@@ -40,6 +40,10 @@ def main(
     lr: Annotated[
         float | None, typer.Option(help="Adam's learning rate.", show_default="the architecture's")
     ] = None,
+    lr_ratio: Annotated[
+        float | None,
+        typer.Option(help="The generator's learning rate over the discriminator's.", show_default="1"),
+    ] = None,
     gamma: Annotated[
         float | None,
         typer.Option(help="Weight of the gradient penalties.", show_default="the architecture's"),
@@ -84,6 +88,7 @@ def main(
         "minutes": minutes,
         "batch_size": batch_size,
         "lr": lr,
+        "lr_ratio": lr_ratio,
         "gamma": gamma,
         "entropy": entropy,
         "legible": legible,

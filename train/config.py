@@ -102,7 +102,9 @@ class TrainConfig:
             f"--minutes must be above 0 and at most {MAX_MINUTES:,}",
         )
         _check(2 <= self.batch_size <= MAX_BATCH_SIZE, f"--batch-size must be from 2 to {MAX_BATCH_SIZE}")
-        _check(0 < self.lr < float("inf"), "--lr must be a number above 0")
+        for name in ("lr", "lr_ratio"):
+            option = name.replace("_", "-")
+            _check(0 < getattr(self, name) < float("inf"), f"--{option} must be a number above 0")
         _check(self.extended_at >= 0, "extended_at is out of range")
         _check(0 <= self.seed < 2**63, "--seed must be from 0 to 2**63 - 1")
         _check(self.steps is not None or self.minutes is not None, "--steps or --minutes must end the run")
@@ -118,8 +120,7 @@ class TrainConfig:
             1 <= self.discriminator_width <= MAX_DISCRIMINATOR_WIDTH,
             f"--discriminator-width must be from 1 to {MAX_DISCRIMINATOR_WIDTH}",
         )
-        for name in ("lr_ratio", "clip"):
-            _check(0 <= getattr(self, name) < float("inf"), f"{name} must be 0 or more")
+        _check(0 <= self.clip < float("inf"), "clip must be 0 or more")
         _check(self.penalty_every >= 1, "penalty_every must be 1 or more")
         _check(0 <= self.shift < IMAGE_SIZE, f"shift must be from 0 to {IMAGE_SIZE - 1}")
 

@@ -123,7 +123,7 @@ def read_metrics(state: State, config: TrainConfig, world: World) -> dict[str, A
         "step": state.step,
         "seconds": round(state.seconds, 3),
         "images_per_second": round(state.step * config.batch_size / state.seconds, 1),
-        "lr": float(state.optimizer_g.param_groups[0]["lr"]),
+        "lr": float(state.optimizer_d.param_groups[0]["lr"]),
         **means,
     }
 

@@ -85,6 +85,7 @@ def test_wrong_usage_that_nobody_hears_has_its_exit_code(unheard: str) -> None:
         (["--steps", str(10**19)], 2, "--steps must be from 1 to 1,000,000,000,000"),
         (["--save-every", "nan"], 2, "nan is no number"),
         (["--lr", "nan"], 2, "--lr must be a number above 0"),
+        (["--lr-ratio", "0"], 2, "--lr-ratio must be a number above 0"),
         (["--gamma", "-1"], 2, "--gamma must be 0 or more"),
         (["--entropy", "nan"], 2, "--entropy must be 0 or more"),
         (["--legible", "-1"], 2, "--legible must be 0 or more"),

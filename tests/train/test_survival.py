@@ -363,6 +363,7 @@ def test_other_data_are_refused_with_both_named(data: Path, finished: Path, tmp_
         ("lr", 0.5, "--lr 0.5 differs from the run's 0.00"),
         ("steps", 5, "--steps 5 differs from the run's 6"),
         ("batch_size", 8, "--batch-size 8 differs from the run's 6"),
+        ("lr_ratio", 3.0, "--lr-ratio 3.0 differs from the run's 1.0"),
         ("gamma", 0.3, "--gamma 0.3 differs from the run's 0.1"),
         ("seed", 1, "--seed 1 differs from the run's 0"),
         ("arch", "tutorial", "--arch tutorial differs from the run's digits"),
@@ -479,10 +480,11 @@ def test_two_runs_do_not_share_a_folder(data: Path, finished: Path, tmp_path: Pa
 
 
 def test_the_command_after_an_explosion_is_that_of_the_run() -> None:
-    config = make_config("digits", {"lr": 1e6, "steps": 9, "gamma": 0.3, "seed": 3})
+    config = make_config("digits", {"lr": 1e6, "steps": 9, "lr_ratio": 3.0, "gamma": 0.3, "seed": 3})
     usual = f"{make_config('digits', {}).lr:g}"
     assert slower_command(config, "/my data") == (
-        f"python -m train --data '/my data' --arch digits --steps 9 --gamma 0.3 --seed 3 --lr {usual}"
+        "python -m train --data '/my data' --arch digits --steps 9 --lr-ratio 3.0 --gamma 0.3 --seed 3 "
+        f"--lr {usual}"
     )
 
 
