@@ -51,7 +51,7 @@ def train_to_records(context: Context, report: Report) -> None:
             report.skip(what, "no time left")
             return
         every = max(1, (config.steps or 1) // READINGS)
-        records = race(data, config, device, quality, TARGETS, every)
+        records = race(data, [config], device, quality, TARGETS, every)
         found[config] = records
         text = ", ".join(f"{target:g} x in {record.seconds:.2f} s" for target, record in records.items())
         seconds = {f"{target:g}": record.seconds for target, record in records.items()}
