@@ -16,6 +16,18 @@ from train.stdout import tell_result
 
 STOPPED: Final = "stopped before the training began"
 
+
+def parse_folder(text: str) -> Path:
+    """Return the folder that an option names.
+
+    Raises:
+        typer.BadParameter: the name is empty, as an unset variable's is; it would mean the current folder.
+    """
+    if not text:
+        raise typer.BadParameter("is empty: name a folder")
+    return Path(text)
+
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -67,10 +79,18 @@ def main(
     seed: Annotated[int | None, typer.Option(help="Decides everything.", show_default="0")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cuda or cpu.", show_default="auto")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the run.", show_default="runs/<date-time>")
+        Path | None,
+        typer.Option(
+            help="Folder of the run.", parser=parse_folder, metavar="PATH", show_default="runs/<date-time>"
+        ),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Go on with the run in this folder; --steps or --minutes may grow.")
+        Path | None,
+        typer.Option(
+            help="Go on with the run in this folder; --steps or --minutes may grow.",
+            parser=parse_folder,
+            metavar="PATH",
+        ),
     ] = None,
     start_from: Annotated[
         Path | None, typer.Option(help="Begin a new run with the generator of this gen.pt.")

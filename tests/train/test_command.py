@@ -105,6 +105,8 @@ def test_wrong_usage_that_nobody_hears_has_its_exit_code(unheard: str) -> None:
         (["--data", ""], 1, "has no train-images-idx3-ubyte"),
         (["--data", "/nowhere"], 1, "there is no folder /nowhere"),
         (["--out", "a" * 300], 1, "File name too long"),
+        (["--out", ""], 2, "--out': is empty"),
+        (["--resume", ""], 2, "--resume': is empty"),
         (["--resume", "/nowhere"], 1, "cannot read /nowhere/resume.pt"),
         (["--wrong"], 2, "No such option"),
     ],
