@@ -36,19 +36,18 @@ from train.memory import keep_freed_memory
 from train.quality import Quality, make_quality
 from train.session import put_on_device
 from train.start import Start
-from train.state import State, make_state, set_stage
+from train.state import State, average_weights, make_state, set_stage
 
 WARM_UP_STEPS: Final = 20
-SECOND: Final[dict[str, Any]] = {
-    "batch_size": 512,
-    "lr": 1e-3,
-    "lr_ratio": 1.0,
+SECOND_OBJECTIVE: Final[dict[str, Any]] = {
     "gamma": 0.3,
     "entropy": 0.002,
     "legible": 0.15,
     "latent_std": 0.965,
 }
-"""Settings of a second run, against a fresh discriminator: those of the README's recipe for two cores."""
+"""What a second run, against a fresh discriminator, asks of both networks."""
+SECOND: Final[dict[str, Any]] = {"batch_size": 512, "lr": 1e-3, "lr_ratio": 1.0, **SECOND_OBJECTIVE}
+"""Settings of a second run: those of the README's recipe for two cores."""
 MODULE: Final = "python -m tests.benchmarks.train_records"
 
 
@@ -116,8 +115,7 @@ def race(
             if len(records) == len(targets):
                 return records
         seconds, steps = seconds + state.seconds, steps + state.step
-        weights = state.average.state_dict()
-        trained = Checkpoint(config.arch, state.model, data.class_names, weights)
+        trained = Checkpoint(config.arch, state.model, data.class_names, average_weights(state))
         start = Start(Path("the run before"), "", trained)
     return records
 
