@@ -72,6 +72,10 @@ def main(
         float | None,
         typer.Option(help="Spread of the latents in training; sampling takes 1.", show_default="1"),
     ] = None,
+    warp: Annotated[
+        float | None,
+        typer.Option(help="Share of digits that the discriminator sees warped.", show_default="0"),
+    ] = None,
     discriminator_width: Annotated[
         int | None,
         typer.Option(help="Times the discriminator's usual width; 2 for a GPU.", show_default="1"),
@@ -113,6 +117,7 @@ def main(
         "entropy": entropy,
         "legible": legible,
         "latent_std": latent_std,
+        "warp": warp,
         "discriminator_width": discriminator_width,
         "seed": seed,
         "device": None if device == "auto" else device,

@@ -57,6 +57,7 @@ class TrainConfig:
             scale and a shift; as printed, it gives real and generated digits the same mean.
         settle: share of the run after which G's BatchNorm keeps its running statistics; 1 for never.
         shift: D sees each digit, of both kinds, moved by up to so many pixels.
+        warp: share of digits, of both kinds, that D sees warped a little (`train/view.py`).
         bf16: autocast to bfloat16; None takes it where the processor has instructions for it.
         seed: decides initial weights, batches and latents.
         device: `cuda` or `cpu`.
@@ -91,6 +92,7 @@ class TrainConfig:
     still_head: bool = False
     settle: float = 0.5
     shift: int = 0
+    warp: float = 0.0
     bf16: bool | None = None
     seed: int = 0
     device: str = "cpu"
@@ -111,6 +113,7 @@ class TrainConfig:
         _check(self.objective in get_args(Objective), f"unknown objective {self.objective!r}")
         for name in ("lr_end", "settle"):
             _check(0 <= getattr(self, name) <= 1, f"{name} must be from 0 to 1")
+        _check(0 <= self.warp <= 1, "--warp must be from 0 to 1")
         for name in ("beta1", "beta2", "ema", "head_start"):
             _check(0 <= getattr(self, name) < 1, f"{name} must be 0 or more, and below 1")
         for name in ("gamma", "entropy", "legible"):

@@ -72,7 +72,7 @@ def tell_saved(folder: RunFolder, otherwise: str) -> str:
 
 _GIVEN: Final = (
     "start_from", "steps", "minutes", "batch_size", "lr_ratio", "gamma", "entropy", "legible", "latent_std",
-    "discriminator_width", "seed",
+    "warp", "discriminator_width", "seed",
 )  # fmt: skip
 """Options of a run that its settings tell, beside the learning rate."""
 

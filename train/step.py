@@ -8,15 +8,14 @@ from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from train.config import TrainConfig
 from train.distributed import World
 from train.entropy import DIRECTIONS, LOOKED_AT, Moves, generate_around, local_entropy
 from train.objectives import Probe, bce_d, bce_g, relativistic_d, relativistic_g
 from train.state import State
+from train.view import draw_warps, move_view, warp_view
 
-PAPER: Final = -1.0
 SIDE: Final = 28
 NORM_STEP: Final = 0.02
 """How far the running mean of a gradient's norm moves in one step."""
@@ -43,6 +42,8 @@ class Batch(NamedTuple):
         labels: their labels, int64 `[n]`; no element where unconditional.
         latent: float32 `[n, latent_dim]`, normal.
         offsets: int64 `[2]`, how far D's view moves.
+        warps: how D's view of the first k digits of each kind is warped, float32 `[2, k, 2, 3]`; None where
+            it is of none.
         probe: where the gradient penalties are estimated; None where they are exact.
         moves: where the entropy is estimated; None where it has no weight, or at none of these digits.
     """
@@ -51,6 +52,7 @@ class Batch(NamedTuple):
     labels: list[Tensor]
     latent: Tensor
     offsets: Tensor
+    warps: Tensor | None
     probe: Probe | None
     moves: Moves | None
 
@@ -64,6 +66,8 @@ def train_step(state: State, data: DeviceData, config: TrainConfig, world: World
         # Generated once: D learns to tell these digits, then G learns through the same ones.
         fake = state.generator(batch.latent, *labels).float()
     real, fake = (move_view(images, batch.offsets, config.shift) for images in (batch.real, fake))
+    if batch.warps is not None:
+        real, fake = (warp_view(*pair) for pair in zip((real, fake), batch.warps, strict=True))
 
     state.discriminator.requires_grad_(True)
     with autocast:
@@ -100,10 +104,11 @@ def draw_batch(state: State, data: DeviceData, config: TrainConfig, world: World
     probe = draw_probe(config, device, random, world) if config.estimate else None
     offsets = torch.randint(2 * config.shift + 1, (2,), device=device, generator=random)
     moves = draw_moves(config, latent, random, world) if config.entropy else None
+    warps = draw_warps(config.warp, config.batch_size, device, random, world) if config.warp else None
     chosen, latent = world.part(chosen), world.part(latent)
     real = data.images[chosen].float() / 127.5 - 1
     labels = [] if data.labels is None else [data.labels[chosen]]
-    return Batch(real, labels, latent, offsets, probe, moves)
+    return Batch(real, labels, latent, offsets, warps, probe, moves)
 
 
 def draw_probe(config: TrainConfig, device: torch.device, random: torch.Generator, world: World) -> Probe:
@@ -134,15 +139,6 @@ def choose_rows(batch_size: int, every: int, world: World) -> tuple[int, slice, 
         slice(first * every - part.start, len(part), every),
         slice(first, stop),
     )
-
-
-def move_view(images: Tensor, offsets: Tensor, shift: int) -> Tensor:
-    """Move images `[n, 1, 28, 28]` by up to `shift` pixels, all alike; paper comes in at the edges."""
-    if not shift:
-        return images
-    side = torch.arange(images.shape[-1], device=images.device)
-    padded = F.pad(images, (shift,) * 4, value=PAPER)
-    return padded.index_select(2, side + offsets[0]).index_select(3, side + offsets[1])
 
 
 def update(

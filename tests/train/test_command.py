@@ -90,6 +90,8 @@ def test_wrong_usage_that_nobody_hears_has_its_exit_code(unheard: str) -> None:
         (["--entropy", "nan"], 2, "--entropy must be 0 or more"),
         (["--legible", "-1"], 2, "--legible must be 0 or more"),
         (["--latent-std", "1.1"], 2, "--latent-std must be above 0 and at most 1"),
+        (["--warp", "1.1"], 2, "--warp must be from 0 to 1"),
+        (["--warp", "nan"], 2, "--warp must be from 0 to 1"),
         (["--discriminator-width", "3"], 2, "--discriminator-width must be from 1 to 2"),
         (["--arch", "tutorial", "--gamma", "1"], 2, "--gamma: --arch tutorial has no use for it"),
         (

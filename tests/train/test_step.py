@@ -20,7 +20,7 @@ from train.state import State, make_state, restore_state, set_stage
 from train.step import DeviceData, clip_gradients
 
 CPU = torch.device("cpu")
-LONG = replace(DEFAULTS["digits"], entropy=0.01, legible=0.1, latent_std=0.98)
+LONG = replace(DEFAULTS["digits"], entropy=0.01, legible=0.1, latent_std=0.98, warp=0.5)
 WAITING = {
     torch.ops.aten._local_scalar_dense,
     torch.ops.aten.nonzero,
