@@ -23,7 +23,7 @@ from train.evaluate.fit import FitConfig, accuracy, fit
 from train.evaluate.mnist import RealDigits, load_mnist
 from train.evaluate.samples import Draw, open_generator
 
-CONFIG: Final = FitConfig(epochs=2)
+CONFIG: Final = FitConfig(epochs=4)
 FIRST_SEED: Final = 2_000_000
 View = Callable[[Tensor], Tensor]
 """What of the digits, uint8 `[n, 28, 28]`, the network sees."""
