@@ -51,7 +51,11 @@ def draw_warps(
 
 
 def warp_view(images: Tensor, warps: Tensor) -> Tensor:
-    """Warp the first k of images `[n, 1, 28, 28]` by `[k, 2, 3]`, bilinearly; paper comes in at the edges."""
+    """Warp the first k of images `[n, 1, 28, 28]` by `[k, 2, 3]`, bilinearly; paper comes in at the edges.
+
+    On CUDA the gradient of `grid_sample` adds up in no fixed order (PyTorch's notes on reproducibility), so
+    there a run with warps ends with other bits each time.
+    """
     grid = F.affine_grid(warps, [len(warps), 1, IMAGE_SIZE, IMAGE_SIZE], align_corners=False)
     warped = F.grid_sample(images[: len(warps)] - PAPER, grid, align_corners=False) + PAPER
     return torch.cat([warped, images[len(warps) :]])
