@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mnist_sample.contract import IMAGE_SIZE
 from train.config import TrainConfig
 from train.distributed import World
 from train.entropy import DIRECTIONS, LOOKED_AT, Moves, generate_around, local_entropy
@@ -16,7 +17,6 @@ from train.objectives import Probe, bce_d, bce_g, relativistic_d, relativistic_g
 from train.state import State
 from train.view import draw_warps, move_view, warp_view
 
-SIDE: Final = 28
 NORM_STEP: Final = 0.02
 """How far the running mean of a gradient's norm moves in one step."""
 
@@ -114,7 +114,7 @@ def draw_batch(state: State, data: DeviceData, config: TrainConfig, world: World
 def draw_probe(config: TrainConfig, device: torch.device, random: torch.Generator, world: World) -> Probe:
     """Choose every so-manyth pair of a global batch and draw its noise; return this process's part."""
     count, rows, mine = choose_rows(config.batch_size, config.penalty_every, world)
-    noise = torch.randn(2, count, 1, SIDE, SIDE, device=device, generator=random)
+    noise = torch.randn(2, count, 1, IMAGE_SIZE, IMAGE_SIZE, device=device, generator=random)
     return Probe(noise[:, mine], rows, config.batch_size / count)
 
 
