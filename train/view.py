@@ -54,7 +54,7 @@ def warp_view(images: Tensor, warps: Tensor) -> Tensor:
     """Warp the first k of images `[n, 1, 28, 28]` by `[k, 2, 3]`, bilinearly; paper comes in at the edges.
 
     On CUDA the gradient of `grid_sample` adds up in no fixed order (PyTorch's notes on reproducibility), so
-    there a run with warps ends with other bits each time.
+    two runs with warps may differ in their bits there.
     """
     grid = F.affine_grid(warps, [len(warps), 1, IMAGE_SIZE, IMAGE_SIZE], align_corners=False)
     warped = F.grid_sample(images[: len(warps)] - PAPER, grid, align_corners=False) + PAPER
