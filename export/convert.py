@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from export.errors import BatchStatisticsError
 from export.fold import fold
-from export.merge import merge_positions
+from export.merge import merge_rows
 from export.traced import batch_axes
 from mnist_sample import __version__, contract
 from mnist_sample.modelfile import seal
@@ -39,7 +39,7 @@ class ContractModule(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Return `image` uint8 `[batch, 28, 28]` and `sample` float32 `[batch, 1, 28, 28]`."""
         sample = self.generator(*inputs)
-        return torch.round(127.5 * sample + 127.5).to(torch.uint8).squeeze(1), sample
+        return torch.round(127.5 * sample + 127.5).squeeze(1).to(torch.uint8), sample
 
 
 def build_graph(checkpoint: Checkpoint, generator: nn.Module, opset: int) -> onnx.ModelProto:
@@ -57,7 +57,7 @@ def build_graph(checkpoint: Checkpoint, generator: nn.Module, opset: int) -> onn
     example = example_inputs(checkpoint)
     with _quiet():
         folded = fold(generator, example)
-        merge_positions(folded)
+        merge_rows(folded)
         model = _run_exporter(folded, example, opset)
     return _clean(model)
 

@@ -1,28 +1,31 @@
-"""Lets the convolution before a pixel shuffle make a block of neighbouring positions at once."""
+"""Lets the convolution before a pixel shuffle make several rows at once."""
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, cast
 
+import torch
 from torch import Tensor, fx
 
 from export.traced import add_constant, aten, shape_of, value_of
 
-SIDE = 2
-"""Positions per side of a block."""
 LANES = 16
 """Channels that onnxruntime's convolutions compute together on AVX-512; with fewer the others run idle."""
 
 
-def merge_positions(traced: fx.GraphModule) -> None:
-    """Turn `pixel_shuffle(conv(x), r)` with few channels into `pixel_shuffle(conv'(x), 2 r)`, in place.
+def merge_rows(traced: fx.GraphModule) -> None:
+    """Let `conv(x)` in `pixel_shuffle(conv(x), r)` make as many rows at once as `LANES` channels hold.
 
     A convolution to 4 channels, for 2 x 2 pixels, takes onnxruntime as long as one to 16. Here the kernel is
-    laid into a larger one, of stride 2, at each of 2 x 2 offsets: four times the channels at a quarter of the
-    positions. Each output is the same sum, but for products with zero.
+    laid into a taller one at each of 4 rows, of stride 4: four times the channels in a quarter of the rows.
+    Each output is the same sum, but for products with zero. Rows keep their width, since their ends take the
+    longest. Where blocks of 4 do not fill the height, rows above the first are made, and cut off: padding is
+    the same on both sides. The channels become the last dimension first, which costs the runtime nothing and
+    lets the shuffle move the pixels of a row together.
 
     Args:
-        traced: of a generator, folded, with the shapes of its values.
+        traced: of a generator, folded, with the shapes of its values; changed in place.
     """
     for shuffle in list(traced.graph.nodes):
         if shuffle.target is aten.pixel_shuffle.default:
@@ -37,19 +40,27 @@ def _merge(traced: fx.GraphModule, shuffle: fx.Node) -> None:
         return
     x, weight, bias, stride, padding, dilation, groups = _spell_out(layer)
     channels, height, width = shape_of(layer)[1:]
+    rows = LANES // channels
     plain = all(n == 1 for n in (*stride, *dilation, groups))
-    if not plain or height % SIDE or width % SIDE or channels * SIDE**2 > LANES:
+    if not plain or channels != factor**2 or rows < 2:
         return
-    kernel = value_of(traced, weight)
+    blocks = ceil(height / rows)
+    above = blocks * rows - height
+    call = traced.graph.call_function
     with traced.graph.inserting_before(layer):
-        merged: list[Any] = [x, add_constant(traced, f"{layer.name}_kernel", _lay_out(kernel, factor))]
-        if bias is None:
-            merged.append(None)
-        else:
-            spread = _spread(value_of(traced, bias).expand(SIDE, SIDE, -1), factor)
-            merged.append(add_constant(traced, f"{layer.name}_offset", spread))
-        blocks = traced.graph.call_function(aten.conv2d.default, (*merged, [SIDE, SIDE], padding))
-        pixels = traced.graph.call_function(aten.pixel_shuffle.default, (blocks, factor * SIDE))
+        kernel = add_constant(traced, f"{layer.name}_kernel", _lay_out(value_of(traced, weight), rows))
+        if bias is not None:
+            bias = add_constant(traced, f"{layer.name}_offset", value_of(traced, bias).repeat(rows))
+        padding = [padding[0] + above, padding[1]]
+        made = call(aten.conv2d.default, (x, kernel, bias, [rows, 1], padding))
+        last = call(aten.permute.default, (made, [0, 2, 3, 1]))
+        split = call(aten.view.default, (last, [-1, blocks, width, rows * factor, factor]))
+        ordered = call(aten.contiguous.default, (call(aten.permute.default, (split, [0, 1, 3, 2, 4])),))
+        pixels = call(aten.view.default, (ordered, [-1, 1, blocks * rows * factor, width * factor]))
+        if above:
+            kept = torch.arange(above * factor, blocks * rows * factor)
+            places = add_constant(traced, f"{layer.name}_rows", kept)
+            pixels = call(aten.index_select.default, (pixels, 2, places))
     shuffle.replace_all_uses_with(pixels)
 
 
@@ -59,19 +70,10 @@ def _spell_out(layer: fx.Node) -> tuple[Any, ...]:
     return layer.args + defaults[len(layer.args) :]
 
 
-def _lay_out(kernel: Tensor, factor: int) -> Tensor:
-    """Return a kernel of `SIDE - 1` more rows and columns that holds `kernel` at each offset."""
-    channels, inputs, rows, columns = kernel.shape
-    blocks = kernel.new_zeros(SIDE, SIDE, channels, inputs, rows + SIDE - 1, columns + SIDE - 1)
-    for down in range(SIDE):
-        for right in range(SIDE):
-            blocks[down, right, :, :, down : down + rows, right : right + columns] = kernel
-    return _spread(blocks, factor)
-
-
-def _spread(blocks: Tensor, factor: int) -> Tensor:
-    """Order `[down, right, channel, ...]` as a pixel shuffle by `factor * SIDE` reads its channels."""
-    down, right, channels, *rest = blocks.shape
-    split = blocks.reshape(down, right, channels // factor**2, factor, factor, *rest)
-    order = (2, 0, 3, 1, 4, *range(5, split.dim()))
-    return split.permute(order).reshape(down * right * channels, *rest).contiguous()
+def _lay_out(kernel: Tensor, rows: int) -> Tensor:
+    """Return a kernel of `rows - 1` more rows that holds `kernel` at each offset, one after the other."""
+    channels, inputs, height, width = kernel.shape
+    laid = kernel.new_zeros(rows, channels, inputs, height + rows - 1, width)
+    for down in range(rows):
+        laid[down, :, :, down : down + height] = kernel
+    return laid.flatten(0, 1)

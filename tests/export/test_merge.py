@@ -1,4 +1,4 @@
-"""Computing a block of positions at once keeps what a generator computes, and is done only where it fits."""
+"""Computing several rows at once keeps what a generator computes, and is done only where it fits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
-from export.merge import merge_positions
+from export.merge import merge_rows
 from export.traced import aten, trace
 from tests.export.exported import Exported
 
@@ -37,35 +37,36 @@ class UsedTwice(Shuffled):
 def merge(net: nn.Module, x: Tensor) -> tuple[fx.GraphModule, list[list[int]]]:
     """Return the merged graph and the strides of its convolutions."""
     traced = trace(net, (x,)).module()
-    merge_positions(traced)
+    merge_rows(traced)
     layers = [node for node in traced.graph.nodes if node.target is aten.conv2d.default]
     return traced, [cast("list[int]", (*node.args, None, [1, 1])[3]) for node in layers]
 
 
 MERGED = {
-    "as in the digits generator": (Shuffled(nn.Conv2d(3, 4, 3, padding=1)), 6, 10),
-    "without a bias": (Shuffled(nn.Conv2d(3, 4, 3, padding=1, bias=False)), 6, 6),
-    "without padding": (Shuffled(nn.Conv2d(3, 4, 3)), 8, 6),
-    "a kernel of one": (Shuffled(nn.Conv2d(3, 4, 1)), 4, 2),
-    "an oblong kernel": (Shuffled(nn.Conv2d(3, 4, (5, 3), padding=(2, 1))), 4, 6),
-    "three channels that stay": (Shuffled(nn.Conv2d(3, 3, 3, padding=1), 1), 4, 6),
+    "as in the digits generator": (Shuffled(nn.Conv2d(3, 4, 3, padding=1)), 14, 14, 4),
+    "without a bias": (Shuffled(nn.Conv2d(3, 4, 3, padding=1, bias=False)), 6, 10, 4),
+    "a height that divides": (Shuffled(nn.Conv2d(3, 4, 3, padding=1)), 8, 3, 4),
+    "fewer rows than fit": (Shuffled(nn.Conv2d(3, 4, 3, padding=1)), 3, 6, 4),
+    "without padding": (Shuffled(nn.Conv2d(3, 4, 3)), 9, 6, 4),
+    "a kernel of one": (Shuffled(nn.Conv2d(3, 4, 1)), 5, 2, 4),
+    "an oblong kernel": (Shuffled(nn.Conv2d(3, 4, (5, 3), padding=(2, 1))), 10, 6, 4),
+    "blocks of one": (Shuffled(nn.Conv2d(3, 1, 3, padding=1), 1), 28, 28, 16),
 }
-"""What -> a network, height and width."""
+"""What -> a network, height and width, and the rows that are made at once."""
 
 
 @pytest.mark.parametrize("what", MERGED)
 def test_merging_keeps_the_function(what: str) -> None:
-    net, height, width = MERGED[what]
+    net, height, width, rows = MERGED[what]
     x = torch.randn(5, 3, height, width, generator=torch.Generator().manual_seed(0))
     merged, strides = merge(net, x)
-    assert strides == [[2, 2]]
+    assert strides == [[rows, 1]]
     torch.testing.assert_close(merged(x), net(x), rtol=1e-6, atol=1e-6)
 
 
 LEFT = {
     "a shuffle that fills the lanes": (Shuffled(nn.Conv2d(3, 9, 3, padding=1), 3), 6, 6),
-    "an odd height": (Shuffled(nn.Conv2d(3, 4, 3, padding=1)), 5, 6),
-    "an odd width": (Shuffled(nn.Conv2d(3, 4, 3, padding=1)), 6, 5),
+    "several colours": (Shuffled(nn.Conv2d(3, 12, 3, padding=1)), 6, 6),
     "a stride": (Shuffled(nn.Conv2d(3, 4, 3, stride=2, padding=1)), 8, 8),
     "a dilation": (Shuffled(nn.Conv2d(3, 4, 3, dilation=2, padding=2)), 6, 6),
     "a second user": (UsedTwice(nn.Conv2d(3, 4, 3, padding=1)), 6, 6),
@@ -89,6 +90,6 @@ def test_groups_are_left_as_they_are() -> None:
     assert torch.equal(merged(x), net(x))
 
 
-def test_the_exported_digits_generator_makes_sixteen_pixels_at_a_place(digits: Exported) -> None:
-    (shuffle,) = [node for node in digits.model.graph.node if node.op_type == "DepthToSpace"]
-    assert {attribute.name: attribute.i for attribute in shuffle.attribute}["blocksize"] == 4
+def test_the_exported_digits_generator_makes_four_rows_at_once(digits: Exported) -> None:
+    last = [node for node in digits.model.graph.node if node.op_type == "Conv"][-1]
+    assert {attribute.name: list(attribute.ints) for attribute in last.attribute}["strides"] == [4, 1]

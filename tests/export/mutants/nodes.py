@@ -85,6 +85,8 @@ def _attribute_mutants(place: int, node: onnx.NodeProto, what: str) -> Iterator[
             others = [value + 1, value - 1, 1 - value]
         elif attribute.type == AttributeProto.FLOAT:
             others = [value * 1.01, -value, 0.0]
+        elif key == "perm":
+            others = [_swap(value, at) for at in range(1, len(value))]
         elif attribute.type == AttributeProto.INTS:
             others = [
                 [number + (index == at) for at, number in enumerate(value)] for index in range(len(value))
@@ -97,6 +99,11 @@ def _attribute_mutants(place: int, node: onnx.NodeProto, what: str) -> Iterator[
     if node.op_type == "Gemm":
         for key in ("alpha", "beta"):
             yield Mutant("a wrong attribute", f"{what} with {key} 1.01", _set(place, key, 1.01))
+
+
+def _swap(axes: list[int], at: int) -> list[int]:
+    """Return the axes with the one at `at` and the one before it in each other's place."""
+    return [*axes[: at - 1], axes[at], axes[at - 1], *axes[at + 1 :]]
 
 
 def _drop(model: onnx.ModelProto, place: int, key: str) -> None:
