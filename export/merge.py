@@ -54,10 +54,11 @@ def _merge(traced: fx.GraphModule, shuffle: fx.Node) -> None:
         padding = [padding[0] + above, padding[1]]
         made = call(aten.conv2d.default, (x, kernel, bias, [rows, 1], padding))
         last = call(aten.permute.default, (made, [0, 2, 3, 1]))
+        # Views keep the -1: of a reshape, some versions of the exporter compute the batch in the graph.
         split = call(aten.view.default, (last, [-1, blocks, width, rows * factor, factor]))
         ordered = call(aten.contiguous.default, (call(aten.permute.default, (split, [0, 1, 3, 2, 4])),))
         pixels = call(aten.view.default, (ordered, [-1, 1, blocks * rows * factor, width * factor]))
-        if above:
+        if above:  # by index, since the contract knows no operator that slices
             kept = torch.arange(above * factor, blocks * rows * factor)
             places = add_constant(traced, f"{layer.name}_rows", kept)
             pixels = call(aten.index_select.default, (pixels, 2, places))
