@@ -66,7 +66,8 @@ def test_merging_keeps_the_function(what: str) -> None:
 
 LEFT = {
     "a shuffle that fills the lanes": (Shuffled(nn.Conv2d(3, 9, 3, padding=1), 3), 6, 6),
-    "several colours": (Shuffled(nn.Conv2d(3, 12, 3, padding=1)), 6, 6),
+    "two colours": (Shuffled(nn.Conv2d(3, 8, 3, padding=1)), 6, 6),
+    "three channels that stay": (Shuffled(nn.Conv2d(3, 3, 3, padding=1), 1), 4, 6),
     "a stride": (Shuffled(nn.Conv2d(3, 4, 3, stride=2, padding=1)), 8, 8),
     "a dilation": (Shuffled(nn.Conv2d(3, 4, 3, dilation=2, padding=2)), 6, 6),
     "a second user": (UsedTwice(nn.Conv2d(3, 4, 3, padding=1)), 6, 6),
