@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import math
 import pickle
-import pickletools
 import warnings
 import zipfile
 from typing import Any
 
 import torch
+
+from models.description import DescriptionError, check_description
 
 MAX_FILE_BYTES = 64 * 2**20
 """A file larger than this is refused unread; the architectures here need under 5 MB."""
@@ -66,7 +67,10 @@ def _read_entries(content: bytes) -> dict[str, bytes]:
         raise UntrustedFileError("it is damaged or cut off; copy it anew or train again") from error
     for name, part in entries.items():
         if _is_description(name):
-            _check_description(part)
+            try:
+                check_description(part)
+            except DescriptionError as error:
+                raise UntrustedFileError(str(error)) from error
     return entries
 
 
@@ -97,30 +101,6 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
 
 def _is_description(name: str) -> bool:
     return name.lower().endswith(".pkl")  # torch finds it however it is written
-
-
-def _check_description(description: bytes) -> None:
-    """Refuse what would keep the unpickler busy for ever: a table's names must be quick to compare.
-
-    A tuple of one tuple twice, that of another twice, and so on, is hashed in 2**depth steps; a file by
-    `torch.save` never refers to a tuple a second time. Integers above 64 bits can be chosen to collide.
-    """
-    tuples: set[object] = set()
-    maker = ""
-    try:
-        for operation, argument, _ in pickletools.genops(description):
-            if operation.name in ("BINPUT", "LONG_BINPUT"):  # torch knows no other way to remember
-                tuples.update([argument] if "TUPLE" in maker else [])
-            elif operation.name in ("BINGET", "LONG_BINGET") and argument in tuples:
-                raise UntrustedFileError("it holds a tuple more than once; it was not made by training here")
-            elif type(argument) is int and abs(argument) >= 2**63:
-                raise UntrustedFileError("it holds an integer of more than 64 bits")
-            elif operation.name != "PROTO":
-                maker = operation.name
-    except ValueError as error:
-        if isinstance(error, UntrustedFileError):
-            raise
-        raise UntrustedFileError("it is damaged; copy it anew or train again") from error
 
 
 def check_json_object(name: str, value: object, max_values: int = MAX_VALUES) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import os
 import struct
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tests.models.checkpoints import make_checkpoint
 Raw = dict[str, Any]
 
 BILLION = 10**9
+MORE_THAN_PLAIN = "more than plain tensors and values"
 MARKER = "code-was-run"
 """What the file with code in it writes into the current folder when its code runs."""
 
@@ -94,6 +95,35 @@ def describe(body: bytes) -> bytes:
     return rewrite_archive(
         lambda name, content: b"\x80\x02" + body + b"." if name.endswith(".pkl") else content
     )
+
+
+def text(value: str) -> bytes:
+    """Return the operation that puts a text on the stack."""
+    content = value.encode()
+    return b"X" + struct.pack("<I", len(content)) + content
+
+
+def call(module: str, name: str, arguments: bytes) -> bytes:
+    """Return the operations that call a function."""
+    return f"c{module}\n{name}\n".encode() + b"(" + arguments + b"tR"
+
+
+def storage(key: bytes) -> bytes:
+    """Return the operations that look up a storage by its key."""
+    return b"(" + text("storage") + b"ctorch\nFloatStorage\n" + key + text("cpu") + b"K\x01tQ"
+
+
+def swell() -> bytes:
+    """Return a description whose 25 steps each write a text of twice the length: two billion letters."""
+    steps = call("_codecs", "encode", text("a" * 64) + text("latin1")) + b"q\x01"
+    for _ in range(25):
+        steps += call("_codecs", "encode", b"h\x01" + text("hex")) + b"q\x01"
+    return describe(steps)
+
+
+PUNY = "".join(chr(0x4E00 + number * 7919 % 20000) for number in range(20000))
+PAIRS = b"".join(b"K%cK%c\x86" % (number, number) for number in range(256))
+"""Pairs of numbers, of which 60,000 could be chosen to hash alike."""
 
 
 def name_of_pairs(remember: bytes) -> bytes:
@@ -175,10 +205,10 @@ class _Laden:
     """Loads as an OrderedDict with attributes, some of which no such table could be saved with."""
 
     def __init__(self, table: Raw, attributes: Raw) -> None:
-        self.made_of = (OrderedDict, (list(table.items()),), attributes)
+        self.table, self.attributes = table, attributes
 
-    def __reduce__(self) -> tuple[type, tuple[list[tuple[str, Any]]], Raw]:
-        return self.made_of
+    def __reduce__(self) -> tuple[type, tuple[()], Raw, None, Iterator[tuple[str, Any]]]:
+        return OrderedDict, (), self.attributes, None, iter(self.table.items())
 
 
 def hang_on_weights(**attributes: object) -> bytes:
@@ -196,7 +226,34 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "cut in half": (lambda: good_bytes()[: len(good_bytes()) // 2], "cut off"),
     "cut at the end": (lambda: good_bytes()[:-1], "damaged"),
     "a flipped bit in the weights": (flip_bit_in_weights, "damaged"),
-    "code": (lambda: change(lambda raw: raw.update(training=_Code())), "more than plain tensors"),
+    "code": (lambda: change(lambda raw: raw.update(training=_Code())), MORE_THAN_PLAIN),
+    "a text that doubles with each step": (swell, MORE_THAN_PLAIN),
+    "a text that takes minutes to write otherwise": (
+        lambda: describe(call("_codecs", "encode", text(PUNY) + text("punycode"))),
+        MORE_THAN_PLAIN,
+    ),
+    "empty bytes by the gigabyte": (
+        lambda: describe(call("builtins", "bytearray", b"\x8a\x05" + (2**34).to_bytes(5, "little"))),
+        MORE_THAN_PLAIN,
+    ),
+    "tuples within tuples for a name": (
+        lambda: describe(b"})" + b"\x85" * 400_000 + b"Ns"),
+        MORE_THAN_PLAIN,
+    ),
+    "tuples within tuples for a storage's key": (
+        lambda: describe(storage(b")" + b"\x85" * 300_000)),
+        MORE_THAN_PLAIN,
+    ),
+    "a number for a storage's key": (lambda: describe(storage(b"K\x00")), MORE_THAN_PLAIN),
+    "pairs for names": (lambda: describe(b"}(" + PAIRS.replace(b"\x86", b"\x86N") + b"u"), MORE_THAN_PLAIN),
+    "pairs for names, all at once": (
+        lambda: describe(call("collections", "OrderedDict", b"](" + PAIRS + b"e")),
+        MORE_THAN_PLAIN,
+    ),
+    "an attribute of a number": (lambda: describe(b"K\x01}b"), MORE_THAN_PLAIN),
+    "an entry of a number": (lambda: describe(b"K\x01" + text("x") + b"Ns"), MORE_THAN_PLAIN),
+    "more taken than there is": (lambda: describe(b"s"), "damaged"),
+    "a part that was never remembered": (lambda: describe(b"h\x07"), "damaged"),
     "an older format of torch.save": (
         lambda: save({}, _use_new_zipfile_serialization=False),
         "first byte",
@@ -237,7 +294,7 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a description that torch remarks on": (lambda: describe(b"\x80\x04}"), "its format"),
     "a nested weight": (
         lambda: change_weight(lambda weight: torch.nested.as_nested_tensor([weight[0], weight[1]])),
-        "not a plain tensor",
+        MORE_THAN_PLAIN,
     ),
     "a class name with a comma": (
         lambda: change(lambda raw: raw["class_names"].__setitem__(0, "a,b")),
@@ -349,15 +406,15 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
         ),
         "bytes of weights",
     ),
-    "a sparse weight": (lambda: change_weight(lambda weight: weight.to_sparse()), "not a plain tensor"),
+    "a sparse weight": (lambda: change_weight(lambda weight: weight.to_sparse()), MORE_THAN_PLAIN),
     "a weight without storage": (
         lambda: change_weight(lambda weight: weight.to("meta")),
-        "not a plain tensor",
+        MORE_THAN_PLAIN,
     ),
-    "a weight that answers for itself": (lambda: change_attribute("isfinite"), "not a plain tensor"),
+    "a weight that answers for itself": (lambda: change_attribute("isfinite"), MORE_THAN_PLAIN),
     "a parameter that counts itself": (
         lambda: change_attribute("numel", parameter=True),
-        "not a plain tensor",
+        MORE_THAN_PLAIN,
     ),
     "a weight that is NaN": (lambda: change_weight(lambda weight: weight * float("nan")), "not finite"),
     "a weight that is infinite": (lambda: change_weight(lambda weight: weight / 0), "not finite"),
