@@ -395,6 +395,7 @@ def _run_shapes(
     known = dict(constants)
     known[contract.INPUT_LATENT] = _Tensor(FLOAT, (batch, latent_dim))
     known[contract.INPUT_LABEL] = _Tensor(INT64, (batch,))
+    follow = {contract.INPUT_LATENT, contract.INPUT_LABEL}
     costs: list[Cost] = []
     elements = multiplies = 0
     for raw in graph["nodes"]:
@@ -418,6 +419,9 @@ def _run_shapes(
             raise GraphError(f"{op}: {error}") from None
         _require(len(raw["outputs"]) == 1 and raw["outputs"][0] not in ("", *known), f"{op}: outputs clash")
         known[raw["outputs"][0]] = out
+        if follow.intersection(raw["inputs"]):
+            follow.add(raw["outputs"][0])
+            _check_rows_apart(node, raw["inputs"][0] in follow, out, batch)
         costs.append(Cost(out.elements + node.scratch, node.multiplies))
         elements += costs[-1].elements
         multiplies += node.multiplies
@@ -425,6 +429,23 @@ def _run_shapes(
         _require(multiplies <= batch * MAX_MULTIPLIES_PER_SAMPLE, "it would take too long")
     _check_declared(graph, known, batch)
     return costs
+
+
+def _check_rows_apart(node: _Node, first_follows: bool, out: _Tensor, batch: int) -> None:
+    """Refuse what moves, merges or adds up the rows of a batch, or picks among them.
+
+    Args:
+        node: it works on something that follows the batch.
+        first_follows: whether its first input does.
+        out: what it makes.
+        batch: how many rows there are.
+    """
+    picks = (
+        node.op == "Gather"
+        and first_follows
+        and _axis(node.attributes.get("axis", 0), len(node.input(0).dims)) == 0
+    )
+    _require(out.dims[:1] == (batch,) and not picks, f"{node.op}: it mixes the samples of a batch")
 
 
 def _check_growth(sizes: tuple[int, ...]) -> None:

@@ -170,10 +170,44 @@ def _grow(model: ModelProto) -> None:
 
 def _pair(model: ModelProto) -> None:
     """Add every sample to every other: for a batch of thousands, values in the billions."""
-    for name, axis in (("first", 0), ("second", 1)):
-        model.graph.initializer.append(numpy_helper.from_array(np.array([axis]), name))
-        model.graph.node.append(helper.make_node("Unsqueeze", ["dense", name], [f"dense_{name}"]))
-    model.graph.node.append(helper.make_node("Add", ["dense_first", "dense_second"], ["pairs"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1]), "second"))
+    model.graph.node.append(helper.make_node("Unsqueeze", ["dense", "second"], ["apart"]))
+    model.graph.node.append(helper.make_node("Add", ["apart", "dense"], ["pairs"]))
+
+
+def _mix(*steps: onnx.NodeProto) -> Edit:
+    """Put steps that make `mixed` of `latent` in front of all else."""
+
+    def edit(model: ModelProto) -> None:
+        graph = model.graph
+        for name, value in (("rows_of_8", np.array([-1, 8])), ("first", np.array(0)), ("row", np.array([0]))):
+            graph.initializer.append(numpy_helper.from_array(value, name))
+        for node in graph.node:
+            node.input[:] = ["mixed" if name == "latent" else name for name in node.input]
+        nodes = [*steps, *graph.node]
+        del graph.node[:]
+        graph.node.extend(nodes)
+
+    return edit
+
+
+_SHUFFLE = _mix(
+    helper.make_node("Transpose", ["latent"], ["turned"], perm=[1, 0]),
+    helper.make_node("Reshape", ["turned", "rows_of_8"], ["mixed"]),
+)
+_ADD_UP = _mix(
+    helper.make_node("Gemm", ["latent", "latent"], ["all"], transA=1),
+    helper.make_node("MatMul", ["latent", "all"], ["mixed"]),
+)
+_ADD_FIRST = _mix(
+    helper.make_node("Gather", ["latent", "first"], ["leader"], axis=0),
+    helper.make_node("Add", ["latent", "leader"], ["mixed"]),
+)
+_PICK_BY_LABEL = _mix(helper.make_node("Gather", ["latent", "label"], ["mixed"]))
+_LEAD = _mix(
+    helper.make_node("Unsqueeze", ["latent", "row"], ["one"]),
+    helper.make_node("Squeeze", ["one", "row"], ["mixed"]),
+)
 
 
 def _open_windows(model: ModelProto) -> None:
@@ -245,6 +279,11 @@ EDITS: list[tuple[Edit, str]] = [
     (_loop, "Relu has an unknown input"),
     (_grow, "too much memory|too long"),
     (_pair, "mixes the samples of a batch"),
+    (_SHUFFLE, "Transpose: it mixes the samples of a batch"),
+    (_ADD_UP, "Gemm: it mixes the samples of a batch"),
+    (_ADD_FIRST, "Gather: it mixes the samples of a batch"),
+    (_PICK_BY_LABEL, "Gather: it mixes the samples of a batch"),
+    (_LEAD, "Unsqueeze: it mixes the samples of a batch"),
     (_open_windows, "too much memory"),
     (_lone_channel, "too much memory"),
     (_name_at_length, "^.{1,600}$"),
@@ -325,36 +364,34 @@ def _use_every_operator(model: ModelProto) -> None:
     """Put a detour through the operators that the stand-in lacks in front of its pixels."""
     graph = model.graph
     (to_pixels,) = (node for node in graph.node if node.name == "" and node.output[0] == "maps_28")
-    square = np.eye(28, dtype=np.float32)
+    (dense,) = (node for node in graph.node if node.output[0] == "dense")
+    square = np.eye(196, dtype=np.float32)
     point = np.ones((1, 1, 1, 1), np.float32)
     for name, value in (
         ("square", square),
         ("point", point),
-        ("axis_0", np.array([0])),
+        ("axis_1", np.array([1])),
         ("pick", np.array([0])),
-        ("rows_28", np.array([-1, 28])),
-        ("pair", np.array([-1, 2, 28, 28])),
         ("low", np.array(-9, np.float32)),
         ("high", np.array(9, np.float32)),
     ):
         graph.initializer.append(numpy_helper.from_array(value, name))
-    to_pixels.output[0] = "d0"
+    dense.output[0], to_pixels.output[0] = "before", "d0"
     detour = [
         helper.make_node("Concat", ["d0", "d0"], ["d1"], axis=1),
-        helper.make_node("Reshape", ["d1", "rows_28"], ["d2"]),
-        helper.make_node("MatMul", ["d2", "square"], ["d3"]),
-        helper.make_node("Reshape", ["d3", "pair"], ["d4"]),
-        helper.make_node("Gather", ["d4", "pick"], ["d5"], axis=1),
+        helper.make_node("Gather", ["d1", "pick"], ["d5"], axis=1),
         helper.make_node("Transpose", ["d5"], ["d6"], perm=[0, 1, 3, 2]),
         helper.make_node("ConvTranspose", ["d6", "point"], ["d7"], kernel_shape=[1, 1]),
-        helper.make_node("Unsqueeze", ["d7", "axis_0"], ["d8"]),
-        helper.make_node("Squeeze", ["d8", "axis_0"], ["d9"]),
+        helper.make_node("Unsqueeze", ["d7", "axis_1"], ["d8"]),
+        helper.make_node("Squeeze", ["d8", "axis_1"], ["d9"]),
         helper.make_node("LeakyRelu", ["d9"], ["d10"], alpha=1.0),
         helper.make_node("Transpose", ["d10"], ["d11"], perm=[0, 1, 3, 2]),
         helper.make_node("Clip", ["d11", "low", "high"], ["maps_28"]),
     ]
     at = list(graph.node).index(to_pixels)
     nodes = [*graph.node[: at + 1], *detour, *graph.node[at + 1 :]]
+    product = helper.make_node("MatMul", ["before", "square"], ["dense"])
+    nodes.insert(nodes.index(dense) + 1, product)
     del graph.node[:]
     graph.node.extend(nodes)
 
