@@ -324,7 +324,7 @@ def _draw_and_write(request: Request, form: Format, job: Job) -> None:
     source, pictures = _choose_source(form, job)
     with contextlib.closing(source) as drawn:  # ends the threads at once when writing fails
         batches: Iterable[Samples] = drawn
-        if not request.quiet and sys.stderr.isatty():
+        if not request.quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
             from mnist_sample.progress import track
 
             batches = track(drawn, pictures, sys.stderr)
@@ -343,7 +343,9 @@ def run(request: Request) -> None:
     sampler = Sampler(request.model, request.provider, request.threads, request.batch_size)
     job = plan_job(request, sampler)
     check_range(job.seed, job.start, job.n)
-    show = request.show if request.show is not None else form == "png" and sys.stdout.isatty()
+    show = request.show
+    if show is None:
+        show = form == "png" and not request.quiet and sys.stdout.isatty()
     with unwinding(), _explain_shortage():
         _draw_and_write(request, form, job)
     if show:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from mnist_sample.text import make_printable
 
@@ -124,14 +124,22 @@ def explain_load_failure(noise: str) -> Problem:
     return Problem(f"onnxruntime could not use its CUDA provider{detail}", INSTALL)
 
 
+def _open_scratch() -> IO[bytes]:
+    """Open a file that nobody else sees; in memory where that can be, since some systems are read-only."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("output"), "w+b")
+    return tempfile.TemporaryFile()
+
+
 @contextlib.contextmanager
 def capture_output() -> Iterator[list[str]]:
     """Catch all that Python and C code write to stdout and stderr; the list gets the text at the end.
 
-    onnxruntime's libraries write to the file descriptor, past `sys.stderr`.
+    onnxruntime's libraries write to the file descriptor, past `sys.stderr`; so other threads' output is
+    caught as well.
     """
     caught: list[str] = []
-    with tempfile.TemporaryFile() as file, contextlib.ExitStack() as stack:
+    with _open_scratch() as file, contextlib.ExitStack() as stack:
         for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
             with contextlib.suppress(Exception):  # a closed or replaced stream has nothing to flush
                 stream.flush()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mnist_sample import contract
 from mnist_sample.errors import OutputError
@@ -19,6 +20,9 @@ from mnist_sample.process import signals_held
 from mnist_sample.sampler import Samples, count_cpus, split
 from mnist_sample.sheet import enlarge
 
+if TYPE_CHECKING:  # few pictures do without, and this import
+    from concurrent.futures import Future, ProcessPoolExecutor
+
 _PROCESSES_FROM: Final = 4000
 """Fewer pictures are written before worker processes have started."""
 _CHUNKS_AHEAD: Final = 4
@@ -27,7 +31,7 @@ _CHUNK_PIXELS: Final = 2**22
 
 
 def name_file(job: Job, index: int, label: int) -> str:
-    """Return a picture's file name: seed, index and class; names sort by index."""
+    """Return a picture's file name: seed, index and class; below 10**8 names sort by index."""
     name = job.name_class(label)
     safe = "".join(letter if _is_safe(letter) else "_" for letter in name)
     return f"seed{job.seed}_index{index:08d}" + (f"_digit{safe}" if safe else "") + ".png"
@@ -94,22 +98,55 @@ def _chunks(folder: Path, job: Job, batches: Iterable[Samples], scale: int) -> I
 
 
 def _write_chunks(chunks: Iterable[Chunk], n: int) -> None:
-    """Encode and write on all cores where there is enough to do, a bounded number of chunks ahead."""
-    if n < _PROCESSES_FROM or count_cpus() == 1:
+    """Encode and write, on all cores where there is enough to do."""
+    with contextlib.ExitStack() as stack:
+        pool = _start_workers(stack) if n >= _PROCESSES_FROM and count_cpus() > 1 else None
+        if pool is not None:
+            _hand_out(chunks, pool)
+            return
         for chunk in chunks:
             write_chunk(chunk)
-        return
+
+
+def _start_workers(stack: contextlib.ExitStack) -> ProcessPoolExecutor | None:
+    """Return worker processes that end with the stack; None where the system has none for us."""
     import multiprocessing
-    from concurrent.futures import Future, ProcessPoolExecutor
+    from concurrent.futures import ProcessPoolExecutor
+
+    stack.enter_context(_safe_path())
+    try:
+        with signals_held():  # its locks start a process that looks after them
+            pool = ProcessPoolExecutor(
+                count_cpus(),
+                # Not fork: onnxruntime's threads and locks would be copied in mid-step.
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=start_worker,
+            )
+            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+            pool.submit(os.getpid)  # starts the first process
+    except OSError:
+        return None
+    return pool
+
+
+@contextlib.contextmanager
+def _safe_path() -> Iterator[None]:
+    """Keep processes that start in the block from importing what lies in the current folder.
+
+    There a `socket.py` would be taken for Python's own.
+    """
+    before = os.environ.get("PYTHONSAFEPATH", "")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        os.environ["PYTHONSAFEPATH"] = before  # empty is as good as none
+
+
+def _hand_out(chunks: Iterable[Chunk], pool: ProcessPoolExecutor) -> None:
+    """Let worker processes write the chunks, a bounded number ahead."""
     from concurrent.futures.process import BrokenProcessPool
 
-    with signals_held():  # its locks start a process that looks after them
-        pool = ProcessPoolExecutor(
-            count_cpus(),
-            # Not fork: onnxruntime's threads and locks would be copied in mid-step.
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=start_worker,
-        )
     ahead: deque[Future[None]] = deque()
     try:
         for chunk in chunks:
@@ -122,5 +159,3 @@ def _write_chunks(chunks: Iterable[Chunk], n: int) -> None:
             future.result()
     except BrokenProcessPool:
         raise OutputError("a process that writes pictures was killed: is there enough memory?") from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

@@ -16,6 +16,7 @@ from mnist_sample import contract
 from mnist_sample.errors import UsageError
 from mnist_sample.files import atomic_file, locked, new_folder, write_back_early
 from mnist_sample.job import Job
+from mnist_sample.process import signals_held
 from mnist_sample.sampler import Samples
 
 TEST_OFFSET: Final = 2**62
@@ -43,8 +44,8 @@ def check_idx(job: Job) -> None:
     """
     if not job.sampler.model.classes:
         raise UsageError("this model is unconditional, and an idx folder needs labels: use --format npy")
-    if job.n > _MAX_COUNT or job.start + job.n > TEST_OFFSET:
-        raise UsageError(f"an idx folder holds up to {_MAX_COUNT} digits, of indices below {TEST_OFFSET}")
+    if job.n > _MAX_COUNT or job.start + job.n >= TEST_OFFSET:
+        raise UsageError(f"an idx folder holds up to {_MAX_COUNT} digits, of indices below {TEST_OFFSET - 1}")
 
 
 def label_bytes(classes: tuple[str, ...]) -> NDArray[np.uint8]:
@@ -83,7 +84,7 @@ def write_idx(root: Path, job: Job, batches: Iterable[Samples]) -> None:
 
 
 def _write_files(folder: Path, job: Job, batches: Iterator[Samples]) -> None:
-    with contextlib.ExitStack() as turn, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as turn, contextlib.ExitStack() as held, contextlib.ExitStack() as stack:
         names = [
             f"{split}-{what}"
             for split in ("train", "t10k")
@@ -97,6 +98,7 @@ def _write_files(folder: Path, job: Job, batches: Iterator[Samples]) -> None:
             file.flush()
             os.fsync(file.fileno())
         turn.enter_context(locked(folder))
+        held.enter_context(signals_held())  # a signal between two renames would leave files of two runs
 
 
 def _write_split(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator
 from typing import Final, TextIO
@@ -13,6 +14,7 @@ _QUIET_SECONDS: Final = 1.0
 """Shorter work shows nothing."""
 _REDRAW_SECONDS: Final = 0.1
 _CLEAR_LINE: Final = "\r\x1b[K"
+_USUAL_COLUMNS: Final = 80
 
 
 def track(batches: Iterable[Samples], n: int, stream: TextIO) -> Iterator[Samples]:
@@ -39,11 +41,18 @@ def _redraw(stream: TextIO, line: str) -> bool:
     A terminal may be closed in mid-run, and the work should come to its end all the same.
     """
     try:
-        stream.write(_CLEAR_LINE + line)
+        stream.write(_CLEAR_LINE + line[: _count_columns(stream) - 1])  # a wrapped line would stay behind
         stream.flush()
     except OSError:
         return False
     return True
+
+
+def _count_columns(stream: TextIO) -> int:
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or _USUAL_COLUMNS
+    except OSError:
+        return _USUAL_COLUMNS
 
 
 def describe_progress(done: int, n: int, seconds: float) -> str:

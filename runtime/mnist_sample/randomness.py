@@ -120,7 +120,7 @@ def check_range(seed: int, start: int, n: int) -> None:
     if not 0 <= seed <= MAX_SEED:
         raise UsageError(f"seed {seed} is out of range: use 0 to {MAX_SEED} (2**64 - 1)")
     if n < 0:
-        raise UsageError(f"cannot make {n} samples: use 1 or more")
+        raise UsageError(f"cannot make {n} samples: use 0 or more")
     if start < 0 or start + n > MAX_INDEX:
         raise UsageError(
             f"{n} samples from {start} on are out of range: indices go from 0 to {MAX_INDEX - 1}"

@@ -174,8 +174,8 @@ class Sampler:
     ) -> Generator[Samples]:
         """Draw digits batch by batch, in order and in constant memory.
 
-        The next batches are made on threads while the caller works on this one. The arguments are those of
-        `sample`; `n=None` never ends.
+        The next batches are made on threads while the caller works on this one, but for few digits,
+        which are drawn as they are asked for. The arguments are those of `sample`; `n=None` never ends.
 
         Yields:
             Samples of `batch_size` digits, the last one of what is left.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from typing import BinaryIO, Final
 
 import numpy as np
@@ -23,6 +23,8 @@ _BRIDGES: Final = 1024
 """Latents among which a pair of classes looks for the one that makes them most alike."""
 _BLEND_FROM: Final = 0.3
 """The part of the way, at each end, on which a digit is of one class alone."""
+_MOST_EQUAL: Final = 65_535 * 10 // _FRAME_MS
+"""Pillow makes one frame of equal ones, and a GIF counts its hundredths of a second in 16 bits."""
 _MAX_PIXELS: Final = 2**28
 """Pillow keeps all frames until the file is complete."""
 
@@ -81,11 +83,11 @@ def draw_walk(job: Job) -> Generator[Samples]:
             share = _ease((t - _BLEND_FROM) / (1 - 2 * _BLEND_FROM))[:, None, None]
             blend = _decode(job, path, here) * (1 - share) + _decode(job, path, there) * share
             frames = np.rint(blend).astype(np.uint8)
-        yield Samples(frames, np.full(len(t), here))
+        yield Samples(frames, np.full(len(t), here, np.int64))
 
 
 def _decode(job: Job, latents: NDArray[np.float32], label: int) -> NDArray[np.uint8]:
-    return job.sampler.decode(latents, np.full(len(latents), label)).images
+    return job.sampler.decode(latents, np.full(len(latents), label, np.int64)).images
 
 
 def _ease(t: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -106,9 +108,24 @@ def _find_bridge(job: Job, one: int, other: int) -> NDArray[np.float32]:
     return bridge
 
 
+def _part_equal_frames(batches: Iterable[Samples]) -> Iterator[NDArray[np.uint8]]:
+    """Yield all frames; of very many equal ones in a row, as of plain digits, some a level off in a pixel."""
+    before, equal = None, 0
+    for frame in (frame for batch in batches for frame in batch.images):
+        equal = equal + 1 if before is not None and np.array_equal(frame, before) else 1
+        before = frame
+        if equal <= _MOST_EQUAL:
+            yield frame
+            continue
+        parting = frame.copy()
+        parting[0, 0] ^= 1
+        yield parting
+        equal = 0
+
+
 def write_walk(file: BinaryIO, job: Job, batches: Iterable[Samples], scale: int) -> None:
     """Write the frames as a GIF that loops without end, with how to draw it again in its comment."""
-    frames = (Image.fromarray(enlarge(frame, scale)) for batch in batches for frame in batch.images)
+    frames = (Image.fromarray(enlarge(frame, scale)) for frame in _part_equal_frames(batches))
     facts = {**job.facts(), "index": str(job.start), "n": str(job.n), "digit": job.name_digits()}
     comment = " ".join(f"{key}={value}" for key, value in facts.items() if key != "Software")
     next(frames).save(

@@ -1,10 +1,11 @@
 """Runs the command with an accident in its third batch; run as a process of its own.
 
 `python -m tests.runtime.saboteur ACCIDENT ARGUMENTS...`: `kill`, `term` and `hangup` send this process the
-signal, `term twice` sends it again while a folder is removed, and `interrupt at end` sends SIGINT once all is
-written. `ACCIDENT` may also be `full`, which lets no file grow beyond a kilobyte or so. With `WORKERS=1` in
-the environment, folders are written by worker processes; their ids are printed before the accident, `term at
-start` sends SIGTERM while they start, and `kill a worker` kills one.
+signal, `term twice` sends it again while a folder is removed, `interrupt while renaming` sends SIGINT before
+each file takes its place, and `interrupt at end` once all is written. `ACCIDENT` may also be `full`, which
+lets no file grow beyond a kilobyte or so, or `none`. With `WORKERS=1` in the environment, folders are written
+by worker processes; their ids are printed before the accident, `term at start` sends SIGTERM while they
+start, and `kill a worker` kills one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import signal
 import sys
 from collections.abc import Callable
 from concurrent.futures import process
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -64,6 +66,8 @@ def main(accident: str, arguments: list[str]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
     if accident == "term twice":
         mock.patch("shutil.rmtree", signalled_before(shutil.rmtree)).start()
+    if accident == "interrupt while renaming":
+        mock.patch.object(Path, "replace", signalled_before(Path.replace, signal.SIGINT)).start()
     if accident == "interrupt at end":
         ending = signalled_before(command_process.end, signal.SIGINT)
         mock.patch("mnist_sample.process.end", ending).start()

@@ -293,6 +293,16 @@ def test_no_other_process_mixes_its_idx_files_in(
         pass
 
 
+def test_interrupted_while_idx_files_take_their_places(conditional: Path, tmp_path: Path) -> None:
+    """The labels of one run beside the images of another would be wrong, and nobody could tell."""
+    arguments = ["--model", conditional, *SMALL, "--n", "20", "--format", "idx", "--out", tmp_path]
+    assert sabotage("none", *arguments).returncode == 0
+    earlier = {path: path.read_bytes() for path in (tmp_path / "MNIST" / "raw").iterdir()}
+    assert sabotage("interrupt while renaming", *arguments, "--seed", 1).returncode == 130
+    assert all(path.read_bytes() != content for path, content in earlier.items())
+    assert len(list((tmp_path / "MNIST" / "raw").iterdir())) == len(earlier) == 4
+
+
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux's pidfd")
 def test_workers_end_with_a_killed_parent(conditional: Path, tmp_path: Path) -> None:
     arguments = ["--model", conditional, *SMALL, "--n", "100", "--out", f"{tmp_path}/folder/"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import struct
@@ -113,6 +114,33 @@ def test_worker_processes_write_the_same_folder(
     )
     assert len(alone) == 300
     assert workers == alone
+
+
+def test_worker_processes_do_not_import_from_the_current_folder(conditional: Path, tmp_path: Path) -> None:
+    (tmp_path / "socket.py").write_text("raise SystemExit('a stranger ran')")
+    command = [sys.executable, "-P", "-m", "mnist_sample", "--quiet", "--provider", "cpu"]
+    done = subprocess.run(
+        [*command, "--model", str(conditional), "--n", "4000", "--out", "pictures/"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((tmp_path / "pictures").iterdir())) == 4000
+
+
+def test_a_system_without_worker_processes(
+    draw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("multiprocessing.context.SpawnContext.Lock", fail)
+    monkeypatch.setattr("mnist_sample.folder._PROCESSES_FROM", 1)
+    monkeypatch.setattr("mnist_sample.folder.count_cpus", lambda: 2)
+    draw("--n", 30, "--out", f"{tmp_path}/pictures/")
+    assert len(list((tmp_path / "pictures").iterdir())) == 30
 
 
 def test_large_pictures_are_made_a_few_at_a_time(
@@ -263,6 +291,17 @@ def test_a_gif_is_four_times_as_large_by_default(draw: Any, tmp_path: Path) -> N
     draw("--n", 1, "--out", tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.size == (112, 112)
+
+
+def test_a_gif_may_stand_still_for_long(draw: Any, tmp_path: Path) -> None:
+    """Pillow makes one frame of equal ones, and a frame lasts 655.35 seconds at most."""
+    draw("--digits", "1", "--truncation", 0, "--n", 512, "--scale", 1, "--out", tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as gif:
+        lasts = 0
+        for at in range(gif.n_frames):  # type: ignore[attr-defined]
+            gif.seek(at)
+            lasts += gif.info["duration"]
+    assert lasts == 512 * 32 * 40
 
 
 @pytest.mark.parametrize("form", ["png", "npz", "npy", "gif"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,18 @@ def test_without_a_gpu_this_machine_draws_on_the_cpu(conditional: Path) -> None:
     assert sampler.provider_note
     with pytest.raises(ProviderError, match="CUDA does not work here"):
         Sampler(conditional, "cuda")
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux has files in memory")
+def test_cuda_works_where_no_file_can_be_written(
+    conditional: Path, pretend: type[PretendSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
+    pretend.draws = 1
+    assert Sampler(conditional, "auto").provider == "cuda"
 
 
 def test_a_session_that_fell_back_is_not_believed(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import numpy as np
@@ -118,8 +121,8 @@ def test_a_terminal_shows_the_digits(conditional: Path, tmp_path: Path) -> None:
     assert lines[:14] == ["▀" * 56] * 14
     assert "\x1b[38;5;" in shown
     assert lines[14].endswith("drawn on CPU")
-    quiet = on_a_terminal([*arguments, "--no-show", "--quiet"], TERM="xterm")
-    assert quiet == ""
+    assert on_a_terminal([*arguments, "--quiet"], TERM="xterm") == ""
+    assert on_a_terminal([*arguments, "--quiet", "--show"], TERM="dumb").count("\n") == 14
 
 
 class PretendClock:
@@ -149,6 +152,38 @@ def test_progress_tells_speed_and_time_left(monkeypatch: pytest.MonkeyPatch) -> 
         "100% 40 of 40, 20 images/s, 0:00 left",
         "",
     ]
+
+
+def test_progress_keeps_to_one_line_of_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "time", PretendClock())
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 30, 0, 0))
+    with os.fdopen(terminal, "w") as stream:
+        drawn = [Samples(np.zeros((10, 28, 28), np.uint8), np.zeros(10, np.int64))] * 4
+        list(progress.track(drawn, 40, stream))
+        shown = os.read(controller, 65_536).decode()
+    os.close(controller)
+    assert shown.split("\r\x1b[K")[1] == " 50% 20 of 40, 20 images/s, 0:01"[:29]
+
+
+class OnTerminal(io.StringIO):
+    """A stderr that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("term", ["dumb", "xterm"])
+def test_a_terminal_that_knows_no_codes_gets_none(
+    conditional: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, term: str
+) -> None:
+    monkeypatch.setattr(progress, "_QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(sys, "stderr", OnTerminal())
+    monkeypatch.setenv("TERM", term)
+    arguments = ["--model", str(conditional), "--provider", "cpu", "--n", "100", "--out", f"{tmp_path}/a.npy"]
+    assert run_arguments(arguments) == 0
+    assert isinstance(sys.stderr, OnTerminal)
+    assert ("\x1b" in sys.stderr.getvalue()) == (term != "dumb")
 
 
 class ClosedTerminal(io.StringIO):

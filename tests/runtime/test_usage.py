@@ -30,7 +30,7 @@ USAGE = [
     (["--out", "folder/", "--format", "npz"], "is a folder"),
     (["--out", "a.npz", "--format", "idx"], "contradicts the suffix"),
     (["--out", "-", "--format", "idx"], "cannot go to stdout"),
-    (["--out", "i", "--format", "idx", "--start", str(2**62)], "an idx folder holds"),
+    (["--out", "i", "--format", "idx", "--start", str(2**62 - 1), "--n", "1"], "an idx folder holds"),
     (["--format", "bmp"], "'bmp' is not one of"),
     (["--truncation", "-0.1"], "out of range"),
     (["--truncation", "2.1"], "out of range"),
