@@ -46,7 +46,10 @@ def main(
     gen_onnx: Annotated[
         Path, typer.Argument(help="The file to write, or with --check to prove.", show_default=False)
     ],
-    opset: Annotated[int, typer.Option(min=MIN_OPSET, max=MAX_OPSET, help="ONNX opset.")] = contract.OPSET,
+    opset: Annotated[
+        int | None,
+        typer.Option(min=MIN_OPSET, max=MAX_OPSET, help=f"ONNX opset; {contract.OPSET} by default."),
+    ] = None,
     atol: Annotated[
         float, typer.Option(min=0, max=MAX_ATOL, help="Largest difference of sample from PyTorch in float64.")
     ] = DEFAULT_ATOL,
@@ -56,7 +59,9 @@ def main(
     """Turn GEN_PT into GEN_ONNX, and write it only when every check held."""
     if math.isnan(atol):  # typer's range lets it pass
         raise typer.BadParameter("nan is no number", param_hint="--atol")
-    options = Options(opset=opset, atol=atol, provider=provider.value)
+    if only_check and opset is not None:
+        raise typer.BadParameter("a file that is checked has its own opset", param_hint="--opset")
+    options = Options(opset=opset or contract.OPSET, atol=atol, provider=provider.value)
     findings: list[Finding] = []
     with _reporting(findings) as report:
         (check if only_check else export)(gen_pt, gen_onnx, options, report)

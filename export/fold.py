@@ -110,7 +110,7 @@ def _plan_layer(
 ) -> list[Edit] | None:
     weight = cast(fx.Node, node.args[1])
     bias = cast("fx.Node | None", node.args[2] if len(node.args) > 2 else None)
-    groups = node.args[-1] if node.target is aten.conv_transpose2d.input and len(node.args) > 6 else 1
+    groups = node.args[6] if node.target is aten.conv_transpose2d.input and len(node.args) > 6 else 1
     if groups != 1 or any(len(part.users) != 1 for part in (weight, bias) if part is not None):
         return None
     dimension = CHANNEL_DIMENSION[node.target]

@@ -66,7 +66,10 @@ def check(source: Path, target: Path, options: Options, report: Report) -> None:
 
     Raises:
         ExportError: the class says which check failed.
+        ProviderError: CUDA was asked for and does not work here.
     """
+    if options.provider == "cuda":
+        refuse_without_cuda()
     checkpoint, sha256, generator = _load(source, report)
     content = _read_bounded(target)
     candidate = _make_candidate(content, checkpoint, sha256, generator, options)

@@ -44,8 +44,8 @@ LEVELS = {
 def check_values(candidate: Candidate) -> Finding:
     """`sample` against PyTorch in float32, and both against PyTorch in float64.
 
-    Batches of 1, 2, 3, 7, 64 and 257, every label at every batch size, normal latents and extreme ones;
-    once from a fixed seed, whose figures the file keeps, and once from a fresh one.
+    Batches of 1, 2, 3, 7, 64 and 257, every label at every batch size, normal latents, those of the sampler
+    and extreme ones; once from a fixed seed, whose figures the file keeps, and once from a fresh one.
 
     Raises:
         ValueMismatchError: says at which batch and label, and which side the error is on.
@@ -88,11 +88,15 @@ def _allow(candidate: Candidate, scale: float) -> float:
 
 
 def _cases(candidate: Candidate, seed: int) -> Iterator[tuple[Arrays, float]]:
-    """Yield inputs and the scale of their latents: at every batch size as many batches as show all labels."""
+    """Yield inputs and the scale of their latents: at every batch size as many batches as show all labels.
+
+    Among them are the digits that everybody draws first.
+    """
     classes = max(candidate.checkpoint.config.classes, 1)
     for n in BATCHES:
         for offset in range(0, classes, n):
             yield candidate.draw(n, seed + offset), 1.0
+    yield candidate.draw_first(BATCHES[-1]), 1.0
     for scale in SCALES:
         yield candidate.draw(max(classes, 2), seed, scale), scale
 

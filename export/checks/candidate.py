@@ -28,6 +28,8 @@ from mnist_sample.cuda import (
 )
 from mnist_sample.errors import ProviderError
 from mnist_sample.modelfile import ModelFile, parse_model
+from mnist_sample.randomness import draw_labels, draw_latents
+from mnist_sample.session import CUDA_OPTIONS
 from mnist_sample.text import first_line
 from models.checkpoint import Checkpoint
 
@@ -36,10 +38,9 @@ Arrays = dict[str, Array]
 
 PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
     "cpu": ("CPUExecutionProvider", {}),
-    # TensorFloat-32 keeps 10 bits of a factor: no run of it could be told from a wrong weight.
-    "cuda": ("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}),
+    "cuda": ("CUDAExecutionProvider", CUDA_OPTIONS),
 }
-SCALES = (0.0, 0.5, 2.0, 10.0, 1000.0)
+SCALES = (0.0, 0.5, 0.7, 2.0, 10.0, 1000.0)
 """Factors for latents out of the ordinary: zeros, those of `--truncation`, and norms that saturate."""
 FATAL = 4
 """onnxruntime's log level that keeps its warnings from the user; what they warn of is checked here."""
@@ -130,36 +131,33 @@ class Candidate:
         return copy.deepcopy(self.generator).double()
 
     def open_session(self, level: ort.GraphOptimizationLevel) -> ort.InferenceSession:
-        """Return an onnxruntime session on the provider that was asked for, and on no other.
-
-        Raises:
-            InvalidGraphError: onnxruntime does not load the file.
-            ProviderError: CUDA was asked for and does not work here; with the cause and the remedy.
-        """
-        provider = PROVIDERS[self.provider]
-        options = ort.SessionOptions()
-        options.graph_optimization_level = level
-        options.log_severity_level = FATAL
-        options.intra_op_num_threads = 1  # as mnist_sample does; and the figures are no matter of threads
-        if self.provider == "cuda":
-            refuse_without_cuda()
-        with capture_output() as noise:
-            try:
-                session = ort.InferenceSession(self.content, options, providers=[provider])
-            except Exception as error:  # onnxruntime's errors share no base class
-                raise InvalidGraphError(f"onnxruntime does not load the file: {first_line(error)}") from error
-        if session.get_providers()[0] != provider[0]:
-            raise ProviderError(f"CUDA does not work here: {explain_load_failure(''.join(noise))}")
-        return session
+        """Return what `open_session` does for the file."""
+        return open_session(self.content, self.provider, level)
 
     def draw(self, n: int, seed: int, scale: float = 1.0) -> Arrays:
-        """Return inputs for `n` rows: normal latents times `scale`, and labels that cycle through all."""
+        """Return inputs for `n` rows: latents times `scale`, and labels that cycle through all.
+
+        About half of the rows have latents that `mnist_sample` draws, which are few of all numbers, and could
+        be told from others; the rest any normal ones, as other programs would draw them.
+        """
         random = np.random.default_rng([seed, n])
-        latent = random.standard_normal((n, self.checkpoint.config.latent_dim)) * scale
-        inputs: Arrays = {contract.INPUT_LATENT: latent.astype(np.float32)}
-        classes = self.checkpoint.config.classes
-        if classes:
-            inputs[contract.INPUT_LABEL] = (np.arange(n) + seed) % classes
+        config = self.checkpoint.config
+        latent = random.standard_normal((n, config.latent_dim)).astype(np.float32)
+        series, start = random.integers(2**62, size=2).tolist()
+        own = random.random(n) < 0.5
+        latent[own] = draw_latents(series, start, n, config.latent_dim)[own]
+        return self._as_inputs(latent * np.float32(scale), (np.arange(n) + seed) % max(config.classes, 1))
+
+    def draw_first(self, n: int) -> Arrays:
+        """Return the inputs of the first `n` digits that `mnist_sample` draws where nobody names others."""
+        config = self.checkpoint.config
+        labels = draw_labels(0, 0, n, max(config.classes, 1))
+        return self._as_inputs(draw_latents(0, 0, n, config.latent_dim), labels)
+
+    def _as_inputs(self, latent: Array, label: Array) -> Arrays:
+        inputs: Arrays = {contract.INPUT_LATENT: latent}
+        if self.checkpoint.config.classes:
+            inputs[contract.INPUT_LABEL] = label
         return inputs
 
     def run(self, inputs: Arrays) -> tuple[Array, Array]:
@@ -181,6 +179,35 @@ def refuse_without_cuda() -> None:
     problem = find_device_problem() or find_package_problem(ort.get_available_providers())
     if problem:
         raise ProviderError(f"CUDA does not work here: {problem}")
+
+
+def open_session(
+    content: bytes,
+    provider: str,
+    level: ort.GraphOptimizationLevel = ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+) -> ort.InferenceSession:
+    """Return an onnxruntime session on the provider that was asked for, and on no other, in mid-run neither.
+
+    Raises:
+        InvalidGraphError: onnxruntime does not load the file.
+        ProviderError: CUDA was asked for and does not work here; with the cause and the remedy.
+    """
+    chosen = PROVIDERS[provider]
+    options = ort.SessionOptions()
+    options.graph_optimization_level = level
+    options.log_severity_level = FATAL
+    options.intra_op_num_threads = 1  # as mnist_sample does; and the figures are no matter of threads
+    if provider == "cuda":
+        refuse_without_cuda()
+    with capture_output() as noise:
+        try:
+            session = ort.InferenceSession(content, options, providers=[chosen])
+        except Exception as error:  # onnxruntime's errors share no base class
+            raise InvalidGraphError(f"onnxruntime does not load the file: {first_line(error)}") from error
+    if session.get_providers()[0] != chosen[0]:
+        raise ProviderError(f"CUDA does not work here: {explain_load_failure(''.join(noise))}")
+    session.disable_fallback()
+    return session
 
 
 def largest_difference(a: Array, b: Array) -> float:

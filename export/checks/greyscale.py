@@ -6,11 +6,11 @@ from typing import cast
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 
-from export.checks.candidate import FATAL, PROVIDERS, Array, Candidate, Finding
+from export.checks.candidate import Array, Candidate, Finding, open_session
 from export.errors import GreyScaleError
 from mnist_sample import contract
+from mnist_sample.errors import ProviderError
 from mnist_sample.text import first_line
 
 PIXELS = contract.IMAGE_SIZE**2
@@ -58,12 +58,10 @@ def _run_tail(candidate: Candidate, sample: Array) -> Array:
         tail = onnx.utils.Extractor(candidate.model).extract_model(
             [contract.OUTPUT_SAMPLE], [contract.OUTPUT_IMAGE]
         )
-        options = ort.SessionOptions()
-        options.log_severity_level = FATAL
-        session = ort.InferenceSession(
-            tail.SerializeToString(), options, providers=[PROVIDERS[candidate.provider]]
-        )
+        session = open_session(tail.SerializeToString(), candidate.provider)
         image = cast(Array, session.run(None, {contract.OUTPUT_SAMPLE: sample})[0])
+    except ProviderError:
+        raise
     except Exception as error:  # onnxruntime's errors share no base class
         raise GreyScaleError(f"image is not made of sample alone: {first_line(error)}") from error
     return image

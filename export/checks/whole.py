@@ -10,7 +10,7 @@ from export.checks.candidate import Candidate, Finding
 from export.convert import build_graph, exporting_versions
 from export.errors import RebuildError, SamplerRefusedError
 from mnist_sample import contract
-from mnist_sample.errors import ModelFileError
+from mnist_sample.errors import DamagedFileError, ModelFileError
 from mnist_sample.text import first_line
 
 
@@ -58,6 +58,8 @@ def check_sampler(candidate: Candidate) -> Finding:
         )
     try:
         accepted = candidate.accepted
+    except DamagedFileError as error:
+        raise SamplerRefusedError(f"{error}; make it again with `python -m export`") from error
     except ModelFileError as error:
         raise SamplerRefusedError(f"mnist_sample refuses the file: {first_line(error)}") from error
     cost = f"{accepted.cost.multiplies:,} multiplications per sample"

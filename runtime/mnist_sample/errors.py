@@ -23,6 +23,10 @@ class ModelFileError(MnistSampleError):
     """A model file is missing, damaged, not ours, or beyond a stated bound."""
 
 
+class DamagedFileError(ModelFileError):
+    """A model file is none, or no longer what was exported."""
+
+
 class ProviderError(MnistSampleError):
     """The execution provider that was asked for does not work here."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from mnist_sample import contract
-from mnist_sample.errors import ModelFileError
+from mnist_sample.errors import DamagedFileError, ModelFileError
 from mnist_sample.graphcheck import Cost, GraphError, check_graph
 from mnist_sample.onnxschema import ENVELOPE, GRAPH
 from mnist_sample.protobuf import MalformedError, Message, decode
@@ -141,7 +141,7 @@ def _check_identity(content: bytes, metadata: dict[str, str]) -> None:
     span = _digest_span(content)
     found = content[span[0] : span[1]].decode("latin-1")
     if found != metadata.get(contract.KEY_FILE_SHA256) or found != _compute_digest(content, span):
-        raise ModelFileError(f"it is damaged: its content does not match its digest; {_REMEDY}")
+        raise DamagedFileError("it is damaged: its content does not match its digest")
     missing = [key for key in contract.METADATA_KEYS if key not in metadata]
     if missing:
         raise ModelFileError(f"its metadata lacks {', '.join(missing)}")
@@ -196,9 +196,9 @@ def parse_model(content: bytes, path: Path) -> ModelFile:
     try:
         envelope = decode(content, ENVELOPE)
     except MalformedError as error:
-        raise ModelFileError(f"it is no ONNX file, or damaged ({error}); {_REMEDY}") from None
+        raise DamagedFileError(f"it is no ONNX file, or damaged ({error})") from None
     if "graph" not in envelope or "ir_version" not in envelope:
-        raise ModelFileError(f"it is no ONNX file, or damaged (no graph); {_REMEDY}")
+        raise DamagedFileError("it is no ONNX file, or damaged (no graph)")
     metadata = _collect_metadata(envelope)
     _check_identity(content, metadata)
     if envelope["training"] or envelope["functions"]:
@@ -239,4 +239,5 @@ def read_model(path: Path | None = None) -> ModelFile:
     try:
         return parse_model(content, path)
     except ModelFileError as error:
-        raise ModelFileError(f"cannot use model file {path}: {str(error)[:_MAX_COMPLAINT]}") from None
+        remedy = f"; {_REMEDY}" if isinstance(error, DamagedFileError) else ""
+        raise ModelFileError(f"cannot use model file {path}: {str(error)[:_MAX_COMPLAINT]}{remedy}") from None

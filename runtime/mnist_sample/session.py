@@ -27,7 +27,7 @@ ProviderName = Literal["cuda", "cpu"]
 _CPU: Final = "CPUExecutionProvider"
 _CUDA: Final = "CUDAExecutionProvider"
 _FATAL: Final = 4
-_CUDA_OPTIONS: Final = {
+CUDA_OPTIONS: Final = {
     # TF32 keeps 10 bits of each factor: pictures would differ from the CPU's by more than a grey level.
     "use_tf32": "0",
     # The exhaustive search, the default, is paid anew for each batch shape.
@@ -86,7 +86,7 @@ def _open_cuda(model: ModelFile, rows: int) -> onnxruntime.InferenceSession | Pr
         try:
             if hasattr(onnxruntime, "preload_dlls"):
                 onnxruntime.preload_dlls()
-            session = onnxruntime.InferenceSession(model.content, options, providers=[(_CUDA, _CUDA_OPTIONS)])
+            session = onnxruntime.InferenceSession(model.content, options, providers=[(_CUDA, CUDA_OPTIONS)])
             if session.get_providers()[:1] == [_CUDA]:
                 # Else onnxruntime would go on on CPU when CUDA fails in mid-run.
                 session.disable_fallback()

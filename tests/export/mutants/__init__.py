@@ -8,7 +8,7 @@ import onnx
 
 from mnist_sample import contract
 from mnist_sample.modelfile import seal
-from tests.export.mutants import envelope, interface, nodes, weights
+from tests.export.mutants import conditions, envelope, interface, nodes, weights
 from tests.export.mutants.edits import Mutant
 
 __all__ = ["Mutant", "apply_to_file", "make_mutants"]
@@ -16,7 +16,7 @@ __all__ = ["Mutant", "apply_to_file", "make_mutants"]
 
 def make_mutants(model: onnx.ModelProto) -> Iterator[Mutant]:
     """Yield every mutant of an exported model."""
-    for room in (weights, nodes, interface, envelope):
+    for room in (weights, nodes, conditions, interface, envelope):
         yield from room.make_mutants(model)
 
 
