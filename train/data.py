@@ -17,6 +17,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from mnist_sample.errors import UsageError
 from mnist_sample.modelfile import BUNDLED
 from train.idx import IMAGES_MAGIC, DataError, find_idx, read_images, read_labels
 
@@ -75,8 +76,19 @@ def load_dataset(source: str, warn: Callable[[str], None], split: Split = "train
         split: `train`, or `t10k` for the test digits.
 
     Raises:
-        DataError: nothing was found, or what was found is damaged; the message names the remedy.
+        UsageError: `source` is empty.
+        DataError: nothing was found, or what was found is damaged, or it is other than the MNIST that was
+            asked for; the message names the remedy.
     """
+    if not source:  # an unset variable, and not the current folder
+        raise UsageError(f"--data is empty: name a folder of IDX files, or {', '.join(SOURCES)}")
+    digits = _find_digits(source, warn, split)
+    if source == "mnist" and digits.kind != "mnist":
+        raise DataError(f"{digits.source} holds other digits than MNIST, which `mnist` never takes: {REMEDY}")
+    return digits
+
+
+def _find_digits(source: str, warn: Callable[[str], None], split: Split) -> Dataset:
     if source == "bundled":
         return _draw_bundled("--data bundled was asked for", warn)
     if source not in ("auto", "mnist"):

@@ -16,6 +16,7 @@ from torch.autograd.function import FunctionCtx
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mnist_sample.errors import MnistSampleError, UsageError
+from mnist_sample.text import first_line
 
 TIMEOUT: Final = timedelta(minutes=5)
 """How long a process waits for the others: longer than the writer needs for pictures and figures."""
@@ -106,6 +107,7 @@ def join_world(device: torch.device) -> Iterator[World]:
 
     Raises:
         UsageError: something else has set `WORLD_SIZE`.
+        WorkerError: the others do not come, or cannot be reached.
     """
     if os.environ.get("WORLD_SIZE", "1") == "1":
         yield World()
@@ -120,6 +122,12 @@ def join_world(device: torch.device) -> Iterator[World]:
         raise UsageError(
             f"WORLD_SIZE is {os.environ['WORLD_SIZE']!r}, but torchrun has not set the variables beside it: "
             "start with torchrun, or unset WORLD_SIZE"
+        ) from error
+    except RuntimeError as error:  # a port that is taken, a host that is not there, or minutes of waiting
+        where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise WorkerError(
+            f"the workers of this run do not meet at {where}: {first_line(error)}; start as "
+            "many as WORLD_SIZE says, or choose another MASTER_PORT"
         ) from error
     try:
         yield World(dist.get_rank(), dist.get_world_size())

@@ -73,6 +73,7 @@ def train(
                 state.sheets = sheets
             if stop:
                 world.sum_(state.sums)
+                check_losses(state)
             due = time.monotonic() - saved_at >= save_every_seconds and is_sound(state, world)
             if world.is_writer and (due or stop or fraction >= 1):
                 save(state, folder)
@@ -113,10 +114,8 @@ def read_metrics(state: State, config: TrainConfig, world: World) -> dict[str, A
     Raises:
         DivergedError: one of them is not finite, or exploded.
     """
-    means = dict(zip(METRICS, (world.sum_(state.sums) / state.summed).tolist(), strict=True))
-    worst = max(means.values(), key=lambda value: abs(value) if math.isfinite(value) else math.inf)
-    if not abs(worst) < EXPLODED:
-        raise DivergedError(f"the run diverged before step {state.step}: a loss is {worst:.3g}")
+    world.sum_(state.sums)
+    means = check_losses(state)
     state.sums.zero_()
     state.summed = 0
     return {
@@ -126,6 +125,19 @@ def read_metrics(state: State, config: TrainConfig, world: World) -> dict[str, A
         "lr": float(state.optimizer_d.param_groups[0]["lr"]),
         **means,
     }
+
+
+def check_losses(state: State) -> dict[str, float]:
+    """Return the losses' means since the last reading, of sums over all processes.
+
+    Raises:
+        DivergedError: one of them is not finite, or exploded.
+    """
+    means = dict(zip(METRICS, (state.sums / max(1, state.summed)).tolist(), strict=True))
+    worst = max(means.values(), key=lambda value: abs(value) if math.isfinite(value) else math.inf)
+    if not abs(worst) < EXPLODED:
+        raise DivergedError(f"the run diverged before step {state.step}: a loss is {worst:.3g}")
+    return means
 
 
 def is_sound(state: State, world: World) -> bool:

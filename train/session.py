@@ -6,7 +6,7 @@ import itertools
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -65,6 +65,7 @@ def run(request: Request) -> Path | None:
     """
     warnings.filterwarnings("ignore", module=r"torch(\.|$)")
     keep_freed_memory()
+    seen = _stamp(request.resume)
     saved = read_saved(request.resume / "resume.pt") if request.resume else None
     start = read_start(request.start_from) if request.start_from else None
     device = choose_device(request.settings.get("device") or (saved["facts"]["device"] if saved else None))
@@ -76,18 +77,21 @@ def run(request: Request) -> Path | None:
         if config.batch_size < 2 * world.size:
             raise UsageError(f"--batch-size {config.batch_size} is too small for {world.size} processes")
         data = load_in_turn(source, world, display.warn)
+        if config.legible and data.labels is None:
+            raise UsageError(f"--legible needs labels, and {data.name} has none: leave it out")
         provenance = Provenance.of(config, data, world.size)
+        state = make_state(config, len(provenance.class_names), device, world)
+        if start:
+            start.put_into(state)
         path = request.resume or request.out or (name_folder() if world.is_writer else RUNS)
         folder = RunFolder(Path(world.broadcast(str(path))), provenance)
-        state = make_state(config, len(provenance.class_names), device, world)
         with explain_failures(folder, config), claim(folder.path) if world.is_writer else nullcontext():
+            if world.is_writer and _stamp(request.resume) != seen:
+                raise ResumeError(f"another process went on with {folder.path} just now: resume it once more")
             if saved:
                 resume(state, saved, folder, data, world, display.say)
-            else:
-                if start:
-                    start.put_into(state)
-                if world.is_writer:
-                    folder.begin(data)
+            elif world.is_writer:
+                folder.begin(data)
             announce(folder, config, data, device, display)
             train(
                 state,
@@ -102,6 +106,15 @@ def run(request: Request) -> Path | None:
             if world.is_writer:
                 folder.finish(state)
         return folder.path if world.is_writer else None
+
+
+def _stamp(folder: Path | None) -> tuple[int, ...]:
+    """Return what tells one `resume.pt` of a folder from the next."""
+    try:
+        found = (folder / "resume.pt").stat() if folder else None
+    except OSError:  # whoever reads it says so
+        return ()
+    return (found.st_ino, found.st_mtime_ns, found.st_size) if found else ()
 
 
 def resolve_config(
@@ -136,10 +149,12 @@ def resolve_config(
         if name in ("steps", "minutes") and before is not None and value > before:
             longer |= {name: value, "extended_at": saved["step"]}
             continue
-        raise ResumeError(
-            f"--{name.replace('_', '-')} {value} differs from the run's {before}: "
-            "leave it out, or begin a new run"
+        told = (
+            f"differs from the run's {before}"
+            if before is not None
+            else "bounds what began without such a bound"
         )
+        raise ResumeError(f"--{name.replace('_', '-')} {value} {told}: leave it out, or begin a new run")
     return replace(config, **longer)
 
 
@@ -227,10 +242,10 @@ def name_folder() -> Path:
     for count in itertools.count(1):
         path = RUNS / (name if count == 1 else f"{name}-{count}")
         try:
-            path.mkdir(parents=True)
-        except FileExistsError:
-            continue
+            RUNS.mkdir(exist_ok=True)  # by itself, since a link to nowhere exists too
+            with suppress(FileExistsError):
+                path.mkdir()
+                return path
         except OSError as error:
             raise OutputError(f"cannot write to {path}: {error.strerror}: choose another --out") from error
-        return path
     raise AssertionError("there is always another name")

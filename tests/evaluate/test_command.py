@@ -224,6 +224,18 @@ def test_other_digits_than_mnists_are_refused(run: Run, tmp_path: Path, real: Re
     assert "does not hold MNIST" in err
 
 
+def test_mnist_with_other_labels_is_refused(run: Run, tmp_path: Path, mnist_dir: str) -> None:
+    """All that is said of labels would be wrong, and the images alone look right."""
+    for path in Path(mnist_dir).resolve().glob("*-images-*"):
+        (tmp_path / path.name).symlink_to(path)
+    for split, count in (("train", 60_000), ("t10k", 10_000)):
+        header = b"".join(size.to_bytes(4, "big") for size in (0x801, count))
+        (tmp_path / f"{split}-labels-idx1-ubyte").write_bytes(header + bytes(range(10)) * (count // 10))
+    code, _, err = run(_write_checkpoint(tmp_path / "gen.pt"), "--data", tmp_path)
+    assert code == 1
+    assert "does not hold MNIST with its labels" in err
+
+
 def test_real_mnist_from_end_to_end(run: Run, tmp_path: Path, mnist_dir: str) -> None:
     arguments = (_write_checkpoint(tmp_path / "gen.pt"), "--data", mnist_dir, "--n", 100, "--seeds", 1)
     code, out, _ = run(*arguments, "--json", tmp_path / "figures.json")

@@ -104,7 +104,7 @@ def test_wrong_usage_that_nobody_hears_has_its_exit_code(unheard: str) -> None:
         (["--seed", "-1"], 2, "--seed must be from 0"),
         (["--arch", "resnet"], 2, "unknown architecture 'resnet': choose from digits, tutorial"),
         (["--device", "tpu"], 2, "unknown device 'tpu'"),
-        (["--data", ""], 1, "has no train-images-idx3-ubyte"),
+        (["--data", ""], 2, "--data is empty"),
         (["--data", "/nowhere"], 1, "there is no folder /nowhere"),
         (["--out", "a" * 300], 1, "File name too long"),
         (["--out", ""], 2, "--out': is empty"),
@@ -209,6 +209,11 @@ def test_a_folders_name_is_not_taken_twice(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("train.session.time.strftime", lambda _form: "now")
     names = [name_folder().name for _ in range(3)]
     assert names == ["now", "now-2", "now-3"] == sorted(path.name for path in tmp_path.iterdir())
+    nowhere = tmp_path / "link"
+    nowhere.symlink_to(tmp_path / "unmounted")
+    monkeypatch.setattr(train.session, "RUNS", nowhere)
+    with pytest.raises(OutputError, match=r"cannot write to .*link/now: .*: choose another --out"):
+        name_folder()
     monkeypatch.setattr(train.session, "RUNS", Path("/proc/runs"))
     with pytest.raises(OutputError, match=r"cannot write to /proc/runs/now: .*: choose another --out"):
         name_folder()

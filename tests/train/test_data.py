@@ -216,8 +216,11 @@ def test_auto_does_not_pass_over_a_mistyped_or_damaged_folder(
         load(Path("auto"))
 
 
-def test_mnist_never_falls_back(offline: None) -> None:
+def test_mnist_never_falls_back(offline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="could not be downloaded"):
+        load(Path("mnist"))
+    monkeypatch.setenv("MNIST_DIR", str(write_folder(tmp_path / "others")))
+    with pytest.raises(DataError, match="others holds other digits than MNIST"):
         load(Path("mnist"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from mnist_sample.errors import UsageError
 from models import checkpoint
 from tests.train.children import save_gradients, start_together, work_together
 from tests.train.running import TINY, begin, go_on, read_metrics, strike
-from train.distributed import join_world
+from train.distributed import WorkerError, join_world
 from train.loop import InterruptedRunError
 from train.session import Request
 
@@ -78,6 +79,24 @@ def test_a_dead_worker_ends_the_run_with_the_command_that_goes_on(data: Path, tm
     assert "another worker of this run has ended; what was saved at step" in writer
     assert "is whole; go on with: python -m train --resume" in writer
     assert checkpoint.read(folder / "gen.pt")[0].training["steps"] in (1, 2)
+
+
+def test_workers_that_do_not_meet_are_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("MASTER_ADDR", "127.0.0.1")):
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("MASTER_PORT", str(port))
+        with (
+            pytest.raises(
+                WorkerError, match=rf"do not meet at 127\.0\.0\.1:{port}: .*MASTER_PORT$"
+            ) as raised,
+            join_world(torch.device("cpu")),
+        ):
+            pass
+    assert len(str(raised.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("size", ["2", "0", "many"])

@@ -20,7 +20,7 @@ import train.loop
 from mnist_sample.errors import OutputError, UsageError
 from models import checkpoint
 from tests.train.children import KILLED_WRITES, make_context, run_and_die
-from tests.train.idx_files import write_folder
+from tests.train.idx_files import LABELS, write_folder
 from tests.train.running import (
     TINY,
     assert_same_weights,
@@ -152,6 +152,20 @@ def test_exploded_losses_are_not_saved_before_they_are_read(
     strike(monkeypatch, 2, explode)
     with pytest.raises(DivergedError, match=r"a loss is 2\.5e\+08; gen\.pt of step 1 is whole"):
         begin(data, tmp_path / "run", save_every=0)
+
+
+def test_a_signal_does_not_save_exploded_weights(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(state: State) -> None:
+        state.sums.fill_(1e9)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(train.loop, "choose_log_interval", lambda _config: 4)
+    strike(monkeypatch, 2, explode)
+    with pytest.raises(DivergedError, match=r"a loss is 5e\+08; gen\.pt of step 1 is whole"):
+        begin(data, tmp_path / "run", save_every=0)
+    assert torch.load(tmp_path / "run" / "resume.pt", weights_only=True)["step"] == 1
 
 
 def test_half_a_line_of_metrics_is_taken_back(
@@ -367,7 +381,7 @@ def test_other_data_are_refused_with_both_named(data: Path, finished: Path, tmp_
         ("gamma", 0.3, "--gamma 0.3 differs from the run's 0.1"),
         ("seed", 1, "--seed 1 differs from the run's 0"),
         ("arch", "tutorial", "--arch tutorial differs from the run's digits"),
-        ("minutes", 1.0, "--minutes 1.0 differs from the run's None"),
+        ("minutes", 1.0, "--minutes 1.0 bounds what began without such a bound"),
     ],
 )
 def test_other_settings_are_refused_with_both_named(
@@ -499,6 +513,34 @@ def test_too_large_a_batch_is_one_message(
         begin(data, tmp_path / "run")
 
 
+def test_a_run_that_another_process_went_on_with_meanwhile_is_read_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, load_in_turn = shutil.copytree(finished, tmp_path / "run"), train.session.load_in_turn
+
+    def load_slowly(*passed: Any) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(train.session, "load_in_turn", load_in_turn)
+            go_on(folder, steps=8)
+        return load_in_turn(*passed)
+
+    monkeypatch.setattr(train.session, "load_in_turn", load_slowly)
+    with pytest.raises(
+        ResumeError, match=r"another process went on with .*run just now: resume it once more"
+    ):
+        go_on(folder)
+    assert [line["step"] for line in read_metrics(folder)] == list(range(1, 9))
+    assert checkpoint.read(folder / "gen.pt")[0].training["settings"]["steps"] == 8
+
+
+def test_legible_digits_need_labels(tmp_path: Path) -> None:
+    data = write_folder(tmp_path / "unlabelled")
+    (data / LABELS).unlink()
+    with pytest.raises(UsageError, match="--legible needs labels, and unlabelled has none"):
+        begin(data, tmp_path / "run", legible=0.1)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_starts_with_the_generator_of_another(data: Path, finished: Path, tmp_path: Path) -> None:
     parent, sha256 = checkpoint.read(finished / "gen.pt")
     folder = begin_from(data, finished, tmp_path / "second", lr=1e-12, steps=2)
@@ -539,4 +581,4 @@ def test_a_file_that_is_no_generator_is_refused(data: Path, finished: Path, tmp_
 def test_a_generator_of_another_architecture_is_refused(data: Path, finished: Path, tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match=r"cannot start from .*gen\.pt: it holds DigitsConfig.*--arch"):
         begin_from(data, finished, tmp_path / "run", arch="tutorial")
-    assert not (tmp_path / "run" / "gen.pt").exists()
+    assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""Runs the digit classifier's ONNX file: logits and features of digits, without PyTorch."""
+"""Runs the digit classifier's ONNX file: logits and features of digits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+import torch
 
 CLASSIFIER_PATH: Final = Path(__file__).with_name("classifier.onnx")
 INPUT_IMAGE: Final = "image"
@@ -34,7 +35,9 @@ class FeatureExtractor:
     def __init__(self, content: bytes | None = None) -> None:
         content = CLASSIFIER_PATH.read_bytes() if content is None else content
         self.sha256 = hashlib.sha256(content).hexdigest()
-        self._session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()  # what OMP_NUM_THREADS leaves to this process
+        self._session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def __call__(
         self, images: npt.NDArray[np.uint8]

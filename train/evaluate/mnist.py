@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -10,6 +11,12 @@ from torch import Tensor
 from mnist_sample.errors import UsageError
 from train.data import Dataset, Split, load_dataset
 from train.idx import DataError
+
+MNIST_SHA256: Final[dict[Split, str]] = {
+    "train": "4c99a3ff1926f1de5a4095d3170732099e7b541b01cb96e0fa4fec414faf63d1",
+    "t10k": "87ca4ee054bb70fd3b7d6ba8845440c449ff95328b13ee4a5ee86724ca5d70f6",
+}
+"""`Dataset.sha256`, of images and labels: with other labels all figures of labels would be wrong."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ def load_mnist(source: str) -> RealDigits:
 
 def _load_split(source: str, split: Split) -> tuple[Tensor, Tensor]:
     digits: Dataset = load_dataset("mnist" if source == "auto" else source, _refuse, split)
-    if not digits.seen_mnist or digits.labels is None:
+    if digits.labels is None or digits.sha256 != MNIST_SHA256[split]:
         raise DataError(
             f"{digits.name} does not hold MNIST with its labels: the evaluation's classifier knows MNIST only"
         )
