@@ -15,7 +15,7 @@ from mnist_sample.errors import MnistSampleError
 from tests.calling import call
 from tests.evaluate.standin import draw_constant, draw_digits
 from train.evaluate.classifier_cli import run_command
-from train.evaluate.features import FeatureExtractor
+from train.evaluate.features import CLASSIFIER_PATH, FeatureExtractor
 from train.evaluate.fit import FitConfig, fit, scale
 from train.evaluate.make_classifier import (
     LEAST_ACCURACY,
@@ -39,6 +39,7 @@ def test_the_classifier_that_ships_reads_the_test_digits(
     assert np.mean(read == mnist.test_labels.numpy()) == reference.test_accuracy >= LEAST_ACCURACY
     assert QuickFrechet()(mnist.test_images.numpy()) == pytest.approx(reference.test_distance, rel=1e-3)
     assert features.shape == (10_000, len(reference.train.mean))
+    assert b".py" not in CLASSIFIER_PATH.read_bytes()
 
 
 def test_the_quick_distance_needs_no_mnist() -> None:
@@ -53,7 +54,9 @@ def test_statistics_of_another_classifier_are_refused() -> None:
 
 def test_the_exported_classifier_gives_what_the_network_gives(real: RealDigits) -> None:
     network = fit(lambda _epoch: (real.train_images, real.train_labels), TINY, seed=0)
-    exported = FeatureExtractor(export_classifier(network, {"seed": 0}))
+    content = export_classifier(network, {"seed": 0})
+    assert b".py" not in content, "places of files would make other bytes on another machine"
+    exported = FeatureExtractor(content)
     # One more than fits a run.
     images = real.train_images[:501]
     with torch.inference_mode():
