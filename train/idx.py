@@ -111,7 +111,7 @@ def _check_magic(path: Path, magic: int, expected: int, kind: str) -> None:
 
 def _check_count(path: Path, count: int) -> None:
     if not 1 <= count <= MAX_DIGITS:
-        raise DataError(f"{path} announces {count} items; 1 to {MAX_DIGITS} are supported")
+        raise DataError(f"{path} announces {count} items, and 1 to {MAX_DIGITS} are read: leave some out")
 
 
 def _read_body(file: io.BufferedIOBase, path: Path, size: int) -> npt.NDArray[np.uint8]:
