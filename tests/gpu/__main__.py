@@ -1,4 +1,4 @@
-"""Sees on a machine with an NVIDIA GPU whatever this project says of CUDA, in less than 8 minutes.
+"""Sees on a machine with an NVIDIA GPU whatever this project says of CUDA, in less than 9 minutes.
 
     python -m tests.gpu [--out DIR] [--data DIR] [--model FILE] [--part NAME]...
 
@@ -24,6 +24,7 @@ import typer
 from tests.gpu.agreement import compare_with_cpu
 from tests.gpu.captured_step import compare_steps
 from tests.gpu.context import describe_machine, look_around
+from tests.gpu.exporting import export_what_was_trained
 from tests.gpu.first_call import measure_first_call
 from tests.gpu.nodes import count_nodes
 from tests.gpu.provider_errors import provoke_errors
@@ -35,7 +36,7 @@ from tests.gpu.throughput import measure_throughput
 from tests.gpu.torchrun import run_under_torchrun
 from tests.gpu.whole_command import measure_command
 
-TOTAL_SECONDS: Final = 470.0
+TOTAL_SECONDS: Final = 530.0
 PARTS: Final = (
     Part("agreement", "Pictures of CUDA and of the CPU", compare_with_cpu, 45, samples=True),
     Part("nodes", "Where the graph's nodes run", count_nodes, 25, samples=True),
@@ -44,6 +45,7 @@ PARTS: Final = (
     Part("throughput", "Images per second by batch size", measure_throughput, 150, samples=True, trains=True),
     Part("command", "The whole command", measure_command, 90, samples=True),
     Part("step", "The captured training step", compare_steps, 45, trains=True),
+    Part("export", "Checks of an export", export_what_was_trained, 60, samples=True, trains=True),
     Part("torchrun", "Training under torchrun", run_under_torchrun, 60, trains=True),
     Part("resume", "Going on with a run", go_on_after_interruption, 140, trains=True),
     Part("records", "Time to the real digits' distance", train_to_records, 120, trains=True),
