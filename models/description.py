@@ -117,7 +117,8 @@ def _leave(operation: pickletools.OpcodeInfo, argument: Any, taken: list[_Item])
             return
         case "REDUCE":
             function, arguments = taken
-            _require(function.kind in _GLOBALS and (function.kind != _TABLE or not arguments.parts))
+            _require(function.kind in _GLOBALS and arguments.kind == _TUPLE)
+            _require(function.kind != _TABLE or not arguments.parts)
             yield _Item(f"made {function.kind}")
             return
         case "BUILD":

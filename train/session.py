@@ -152,7 +152,7 @@ def resolve_config(
         told = (
             f"differs from the run's {before}"
             if before is not None
-            else "bounds what began without such a bound"
+            else "is no bound that the run began with"
         )
         raise ResumeError(f"--{name.replace('_', '-')} {value} {told}: leave it out, or begin a new run")
     return replace(config, **longer)

@@ -127,7 +127,8 @@ def explain_load_failure(noise: str) -> Problem:
 def _open_scratch() -> IO[bytes]:
     """Open a file that nobody else sees; in memory where that can be, since some systems are read-only."""
     if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("output"), "w+b")
+        with contextlib.suppress(OSError):  # a sandbox may forbid it
+            return os.fdopen(os.memfd_create("output"), "w+b")
     return tempfile.TemporaryFile()
 
 

@@ -250,6 +250,10 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: describe(call("collections", "OrderedDict", b"](" + PAIRS + b"e")),
         MORE_THAN_PLAIN,
     ),
+    "pairs for names, from a list": (
+        lambda: describe(b"ccollections\nOrderedDict\n](](" + PAIRS + b"eeR"),
+        MORE_THAN_PLAIN,
+    ),
     "an attribute of a number": (lambda: describe(b"K\x01}b"), MORE_THAN_PLAIN),
     "an entry of a number": (lambda: describe(b"K\x01" + text("x") + b"Ns"), MORE_THAN_PLAIN),
     "more taken than there is": (lambda: describe(b"s"), "damaged"),

@@ -381,7 +381,7 @@ def test_other_data_are_refused_with_both_named(data: Path, finished: Path, tmp_
         ("gamma", 0.3, "--gamma 0.3 differs from the run's 0.1"),
         ("seed", 1, "--seed 1 differs from the run's 0"),
         ("arch", "tutorial", "--arch tutorial differs from the run's digits"),
-        ("minutes", 1.0, "--minutes 1.0 bounds what began without such a bound"),
+        ("minutes", 1.0, "--minutes 1.0 is no bound that the run began with"),
     ],
 )
 def test_other_settings_are_refused_with_both_named(
