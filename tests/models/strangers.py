@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -190,6 +191,12 @@ def huge_view(_: object = None) -> torch.Tensor:
     return torch.zeros(1).expand(10**6, 10**6)
 
 
+def nest(weight: torch.Tensor) -> torch.Tensor:
+    """Return two of its rows as a nested tensor."""
+    with warnings.catch_warnings(action="ignore"):  # torch says that these are new
+        return torch.nested.as_nested_tensor([weight[0], weight[1]])
+
+
 def change_attribute(name: str, parameter: bool = False) -> bytes:
     """Return a good checkpoint in which a weight's attribute `name` is the number 5."""
 
@@ -297,7 +304,7 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a description that stops within a text": (lambda: describe(b"X\xff\xff\xff\x7fx"), "damaged"),
     "a description that torch remarks on": (lambda: describe(b"\x80\x04}"), "its format"),
     "a nested weight": (
-        lambda: change_weight(lambda weight: torch.nested.as_nested_tensor([weight[0], weight[1]])),
+        lambda: change_weight(nest),
         MORE_THAN_PLAIN,
     ),
     "a class name with a comma": (
