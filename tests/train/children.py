@@ -12,7 +12,6 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any, NoReturn
 
-import pytest
 import torch
 from torch import nn
 
@@ -106,6 +105,8 @@ def work_together(
     """
     torch.set_num_threads(1)
     take_rank(rank, size, port)
+    import pytest  # of the extra `dev`, which benchmarks that use this module do without
+
     with pytest.MonkeyPatch.context() as patch:
         if accident and rank == size - 1:
             number = signal.SIGKILL if accident == "death" else signal.SIGTERM
