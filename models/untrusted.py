@@ -95,7 +95,10 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
         )
     if len({entry.filename.lower() for entry in entries}) < len(entries):
         raise UntrustedFileError("it holds two entries of one name; it was not made by training here")
-    if any(_is_description(entry.filename) and entry.file_size > MAX_PICKLE_BYTES for entry in entries):
+    descriptions = [entry.file_size for entry in entries if _is_description(entry.filename)]
+    if len(descriptions) > 1:
+        raise UntrustedFileError("it holds several descriptions; it was not made by training here")
+    if sum(descriptions) > MAX_PICKLE_BYTES:
         raise UntrustedFileError(f"its description is larger than {MAX_PICKLE_BYTES >> 20} MiB")
 
 

@@ -114,6 +114,23 @@ def storage(key: bytes) -> bytes:
     return b"(" + text("storage") + b"ctorch\nFloatStorage\n" + key + text("cpu") + b"K\x01tQ"
 
 
+EMPTY_TABLE = b"ccollections\nOrderedDict\n)R"
+
+
+def tensor(size: bytes, hooks: bytes) -> bytes:
+    """Return the operations that make a tensor of this size and stride."""
+    arguments = storage(text("0")) + b"K\x00" + size + size + b"\x89" + hooks
+    return call("torch._utils", "_rebuild_tensor_v2", arguments)
+
+
+def two_descriptions() -> bytes:
+    """Return a good checkpoint with another description beside its own."""
+    target = io.BytesIO(good_bytes())
+    with zipfile.ZipFile(target, "a") as archive:
+        archive.writestr("archive/more.pkl", b"\x80\x02}.")
+    return target.getvalue()
+
+
 def swell() -> bytes:
     """Return a description whose 25 steps each write a text of twice the length: two billion letters."""
     steps = call("_codecs", "encode", text("a" * 64) + text("latin1")) + b"q\x01"
@@ -261,6 +278,31 @@ CASES: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: describe(b"ccollections\nOrderedDict\n](](" + PAIRS + b"eeR"),
         MORE_THAN_PLAIN,
     ),
+    "a table's content copied a thousand times": (
+        lambda: describe(
+            b"](ccollections\nOrderedDict\nq\x00}(K\x00NK\x01Nuq\x01" + b"h\x00)Rh\x01b" * 1000 + b"e"
+        ),
+        MORE_THAN_PLAIN,
+    ),
+    "pairs for names, as attributes": (
+        lambda: describe(b"ccollections\nOrderedDict\n)R](" + PAIRS.replace(b"\x86", b"\x86N\x86") + b"eb"),
+        MORE_THAN_PLAIN,
+    ),
+    "a large number for a name": (lambda: describe(b"}M\x11\x27Ns"), MORE_THAN_PLAIN),
+    "a word for a storage's key": (lambda: describe(storage(text("abc"))), MORE_THAN_PLAIN),
+    "a list for a tensor's sizes": (
+        lambda: describe(tensor(b"](K\x01e", hooks=EMPTY_TABLE)),
+        MORE_THAN_PLAIN,
+    ),
+    "a tensor of many dimensions": (
+        lambda: describe(tensor(b"(" + b"K\x01" * 9 + b"t", hooks=EMPTY_TABLE)),
+        MORE_THAN_PLAIN,
+    ),
+    "a number for a tensor's hooks": (
+        lambda: describe(tensor(b"K\x01\x85", hooks=b"K\x05")),
+        MORE_THAN_PLAIN,
+    ),
+    "two descriptions": (two_descriptions, "several descriptions"),
     "an attribute of a number": (lambda: describe(b"K\x01}b"), MORE_THAN_PLAIN),
     "an entry of a number": (lambda: describe(b"K\x01" + text("x") + b"Ns"), MORE_THAN_PLAIN),
     "more taken than there is": (lambda: describe(b"s"), "damaged"),

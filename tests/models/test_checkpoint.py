@@ -122,6 +122,29 @@ def test_a_checkpoint_that_shares_memory_between_weights_is_read(tmp_path: Path)
     assert torch.equal(checkpoints.read(path)[0].weights[name], weight)
 
 
+def test_what_torch_saves_of_networks_is_read(tmp_path: Path) -> None:
+    """A state dict with its versions, parameters, one tensor twice, and numbers to the limits of 64 bits."""
+    facts = {
+        "low": -(2**63),
+        "high": 2**63 - 1,
+        "large": 2**40,
+        "none": None,
+        "list": [[0.5, True], "\u00e9"],
+    }
+    generator = make_checkpoint().build_generator()
+
+    def edit(raw: strangers.Raw) -> None:
+        shared = next(iter(raw["weights"].values()))
+        raw.update(weights=generator.state_dict(keep_vars=True), training=facts)
+        raw["weights"][next(iter(raw["weights"]))] = shared
+
+    path = tmp_path / "gen.pt"
+    path.write_bytes(strangers.change(edit))
+    read, _ = checkpoints.read(path)
+    assert read.training == facts
+    assert any(type(weight) is torch.nn.Parameter for weight in read.weights.values())
+
+
 @pytest.mark.parametrize(
     "attributes",
     [{"_metadata": 5}, {"_metadata": {"normalise_hidden": {"version": "x"}}}, {"keys": 5, "items": 5}],
