@@ -19,6 +19,7 @@ from export.checks.candidate import (
     largest_difference,
     run_session,
 )
+from export.checks.greyscale import compare_grey
 from export.errors import (
     BatchMateError,
     OptimisationLevelError,
@@ -28,6 +29,7 @@ from export.errors import (
 )
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError
+from mnist_sample.sampler import MAX_TRUNCATION
 from mnist_sample.text import first_line
 
 BATCHES = (1, 2, 3, 7, 64, 257)
@@ -49,6 +51,7 @@ def check_values(candidate: Candidate) -> Finding:
 
     Raises:
         ValueMismatchError: says at which batch and label, and which side the error is on.
+        GreyScaleError: `image` is not the rounded `sample` there.
     """
     recorded = _worst_errors(candidate, candidate.seed)
     fresh = _worst_errors(candidate, candidate.fresh_seed)
@@ -64,7 +67,7 @@ def _worst_errors(candidate: Candidate, seed: int) -> dict[str, float]:
         exact = candidate.run_torch(inputs, torch.float64)
         single = candidate.run_torch(inputs, torch.float32)
         try:
-            sample = candidate.run(inputs)[1]
+            image, sample = candidate.run(inputs)
         except MnistSampleError:
             raise
         except Exception as error:  # onnxruntime's errors share no base class
@@ -76,6 +79,7 @@ def _worst_errors(candidate: Candidate, seed: int) -> dict[str, float]:
         theirs, ours = largest_difference(single, exact), largest_difference(sample, exact)
         if not ours <= _allow(candidate, scale):
             raise ValueMismatchError(_describe_mismatch(candidate, inputs, scale, sample, exact, theirs))
+        compare_grey(f"a batch of {len(exact)}", image, sample)
         if scale == 1:
             found = (ours, theirs, largest_difference(sample, single))
             worst = {name: max(worst[name], value) for name, value in zip(worst, found, strict=True)}
@@ -90,13 +94,14 @@ def _allow(candidate: Candidate, scale: float) -> float:
 def _cases(candidate: Candidate, seed: int) -> Iterator[tuple[Arrays, float]]:
     """Yield inputs and the scale of their latents: at every batch size as many batches as show all labels.
 
-    Among them are the digits that everybody draws first.
+    Among them are the digits that everybody draws first, and truncated ones.
     """
     classes = max(candidate.checkpoint.config.classes, 1)
     for n in BATCHES:
         for offset in range(0, classes, n):
             yield candidate.draw(n, seed + offset), 1.0
     yield candidate.draw_first(BATCHES[-1]), 1.0
+    yield candidate.draw_truncated(BATCHES[-1], seed), MAX_TRUNCATION
     for scale in SCALES:
         yield candidate.draw(max(classes, 2), seed, scale), scale
 

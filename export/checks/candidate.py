@@ -29,6 +29,7 @@ from mnist_sample.cuda import (
 from mnist_sample.errors import ProviderError
 from mnist_sample.modelfile import ModelFile, parse_model
 from mnist_sample.randomness import draw_labels, draw_latents
+from mnist_sample.sampler import MAX_TRUNCATION
 from mnist_sample.session import CUDA_OPTIONS
 from mnist_sample.text import first_line
 from models.checkpoint import Checkpoint
@@ -40,7 +41,7 @@ PROVIDERS: dict[str, tuple[str, dict[str, str]]] = {
     "cpu": ("CPUExecutionProvider", {}),
     "cuda": ("CUDAExecutionProvider", CUDA_OPTIONS),
 }
-SCALES = (0.0, 0.5, 0.7, 2.0, 10.0, 1000.0)
+SCALES = (0.0, 0.5, 2.0, 10.0, 1000.0)
 """Factors for latents out of the ordinary: zeros, those of `--truncation`, and norms that saturate."""
 FATAL = 4
 """onnxruntime's log level that keeps its warnings from the user; what they warn of is checked here."""
@@ -147,6 +148,15 @@ class Candidate:
         own = random.random(n) < 0.5
         latent[own] = draw_latents(series, start, n, config.latent_dim)[own]
         return self._as_inputs(latent * np.float32(scale), (np.arange(n) + seed) % max(config.classes, 1))
+
+    def draw_truncated(self, n: int, seed: int) -> Arrays:
+        """Return inputs for `n` rows as `mnist_sample` draws them, each with a `--truncation` of its own."""
+        random = np.random.default_rng([seed, n])
+        config = self.checkpoint.config
+        series, start = random.integers(2**62, size=2).tolist()
+        factors = random.uniform(0, MAX_TRUNCATION, (n, 1)).astype(np.float32)
+        latent = draw_latents(series, start, n, config.latent_dim) * factors
+        return self._as_inputs(latent, draw_labels(series, start, n, max(config.classes, 1)))
 
     def draw_first(self, n: int) -> Arrays:
         """Return the inputs of the first `n` digits that `mnist_sample` draws where nobody names others."""

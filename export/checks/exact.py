@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from export.checks.candidate import SCALES, Array, Arrays, Candidate, Finding, largest_difference
 from export.errors import InexactConstantsError
 from mnist_sample import contract
+from mnist_sample.sampler import MAX_TRUNCATION
 from mnist_sample.text import first_line
 
 ROWS = 16
@@ -76,6 +77,8 @@ def _compare_all(candidate: Candidate, model: onnx.ModelProto, clip: bool = True
         inputs = candidate.draw(n, candidate.fresh_seed, scale)
         _compare(candidate, evaluators, inputs, scale, noise, clip)
     _compare(candidate, evaluators, candidate.draw_first(ROWS), 1.0, noise, clip)
+    truncated = candidate.draw_truncated(ROWS, candidate.fresh_seed)
+    _compare(candidate, evaluators, truncated, MAX_TRUNCATION, noise, clip)
     return found, noise
 
 

@@ -15,6 +15,8 @@ from mnist_sample.text import first_line
 
 PIXELS = contract.IMAGE_SIZE**2
 ROWS = 64
+TAIL = ["Mul", "Add", "Round", "Squeeze", "Cast"]
+"""What `export.convert.ContractModule` becomes behind `sample`."""
 
 
 def check_grey_scale(candidate: Candidate) -> Finding:
@@ -27,9 +29,9 @@ def check_grey_scale(candidate: Candidate) -> Finding:
         GreyScaleError: counts the pixels that differ.
     """
     image, sample = candidate.run(candidate.draw(ROWS, candidate.fresh_seed))
-    _compare("digits", image, sample)
+    compare_grey("digits", image, sample)
     ramp = ramp_samples()
-    _compare("a grey ramp", _run_tail(candidate, ramp), ramp)
+    compare_grey("a grey ramp", _run_tail(candidate, ramp), ramp)
     return Finding("grey scale", f"image is the rounded sample in {image.size + ramp.size} pixels")
 
 
@@ -58,16 +60,26 @@ def _run_tail(candidate: Candidate, sample: Array) -> Array:
         tail = onnx.utils.Extractor(candidate.model).extract_model(
             [contract.OUTPUT_SAMPLE], [contract.OUTPUT_IMAGE]
         )
+        _check_tail(tail.graph)
         session = open_session(tail.SerializeToString(), candidate.provider)
         image = cast(Array, session.run(None, {contract.OUTPUT_SAMPLE: sample})[0])
-    except ProviderError:
+    except (GreyScaleError, ProviderError):
         raise
     except Exception as error:  # onnxruntime's errors share no base class
         raise GreyScaleError(f"image is not made of sample alone: {first_line(error)}") from error
     return image
 
 
-def _compare(what: str, image: Array, sample: Array) -> None:
+def _check_tail(graph: onnx.GraphProto) -> None:
+    """Refuse a tail that could treat one pixel otherwise than another, or look at several for one."""
+    steps = [node.op_type for node in graph.node]
+    one_for_all = all(int(np.prod(tensor.dims)) == 1 for tensor in graph.initializer)
+    if steps != TAIL or not one_for_all:
+        raise GreyScaleError(f"image is not made of sample by {', '.join(TAIL)} with a number each: {steps}")
+
+
+def compare_grey(what: str, image: Array, sample: Array) -> None:
+    """Raise GreyScaleError, and count the pixels of `what`, where `image` is not the rounded `sample`."""
     wrong = image != round_to_grey(sample)
     if wrong.any():
         raise GreyScaleError(

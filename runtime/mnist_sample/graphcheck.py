@@ -138,6 +138,7 @@ def _concat(node: _Node) -> _Tensor:
 def _window(node: _Node, x: _Tensor, weight: _Tensor) -> tuple[Dims, Dims, Dims, int]:
     """Return strides, pads, dilations and group of a convolution, checked."""
     _require(len(x.dims) == len(weight.dims) == 4, "not a 2-D convolution")
+    _require(x.kind == weight.kind == FLOAT, "not of float32")
     _require(node.attributes.get("auto_pad", "NOTSET") == "NOTSET", "auto_pad is not supported")
     kernel = weight.dims[2:]
     _within(kernel, 1, _MAX_WINDOW, "kernel_shape")
@@ -223,6 +224,8 @@ def _gather(node: _Node) -> _Tensor:
 
 def _product(node: _Node, a: Dims, b: Dims) -> _Tensor:
     _require(a[1] == b[0], f"shapes {a} and {b} do not fit")
+    # Whole numbers would take a hundred times as long.
+    _require(all(node.input(at).kind == FLOAT for at in range(2)), "not of float32")
     node.multiplies = a[0] * a[1] * b[1]
     return _Tensor(node.input(0).kind, (a[0], b[1]))
 

@@ -68,6 +68,14 @@ DEFECTS: dict[str, tuple[str, type[errors.ExportError]]] = {
         errors.ValueMismatchError,
     ),
     "the first digit wrong": ("stripes over the sampler's first digit", errors.ValueMismatchError),
+    "truncated digits wrong": (
+        "stripes over digits of a truncation about 0.3",
+        errors.ValueMismatchError,
+    ),
+    "the first digit's image wrong": (
+        "stripes over the image alone of the first digit",
+        errors.GreyScaleError,
+    ),
     "an unused label": ("label replaced by a constant", errors.ContractError),
     "a batch's mean": ("gemm_1 (Gemm) followed by the batch's mean taken off", errors.BatchStatisticsError),
     "an operator of another domain": (

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 from mnist_sample import contract
 from mnist_sample.randomness import draw_latents
-from tests.export.mutants.edits import Mutant, find_maker, write_constant
+from tests.export.mutants.edits import Mutant, find_maker, replace_uses, write_constant
 
 GROUP = "wrong for some inputs"
 GRID = 2.0**20
@@ -45,7 +45,7 @@ class Formula:
         return made
 
     def _keep(self, value: float | np.ndarray, name: str) -> str:
-        constant = np.atleast_1d(value)
+        constant = np.asarray(value) if isinstance(value, np.ndarray) else np.array([value])
         write_constant(
             self.model, name, constant if constant.dtype == np.int64 else constant.astype("float32")
         )
@@ -73,19 +73,29 @@ def make_mutants(model: onnx.ModelProto) -> Iterator[Mutant]:
     yield Mutant(GROUP, "stripes over digits of the sampler's latents", _stripes(_of_sampler))
     yield Mutant(GROUP, "stripes over digits of other latents", _stripes(_of_others))
     yield Mutant(GROUP, "stripes over the sampler's first digit", _stripes(_first_digit))
+    yield Mutant(GROUP, "stripes over digits of a truncation about 0.3", _stripes(_truncated))
+    yield Mutant(GROUP, "stripes over the image alone of the first digit", _stripes(_first_digit, True))
     if any(value.name == contract.INPUT_LABEL for value in model.graph.input):
         yield Mutant(GROUP, "stripes over digits of the last class", _stripes(_last_class))
 
 
-def _stripes(condition: Condition) -> Callable[[onnx.ModelProto], None]:
+def _stripes(condition: Condition, behind: bool = False) -> Callable[[onnx.ModelProto], None]:
+    """Return an edit that adds stripes before the last node of `sample`, or behind it."""
+
     def edit(model: onnx.ModelProto) -> None:
         place, last = find_maker(model, contract.OUTPUT_SAMPLE)
         formula = Formula(model)
         where = formula.apply("Reshape", condition(formula), np.array([-1, 1, 1, 1]))
         stripes = np.broadcast_to(np.resize([2.5, -2.5], 28), (1, 1, 28, 28))
-        last.input[0] = formula.apply("Add", last.input[0], formula.apply("Mul", where, stripes))
+        drawn = last.output[0] if behind else last.input[0]
+        striped = formula.apply("Add", drawn, formula.apply("Mul", where, stripes))
+        if behind:
+            clipped = formula.apply("Clip", striped, np.array(-1.0), np.array(1.0))
+            replace_uses(model, drawn, clipped, after=place)
+        else:
+            last.input[0] = striped
         for offset, node in enumerate(formula.nodes):
-            model.graph.node.insert(place + offset, node)
+            model.graph.node.insert(place + behind + offset, node)
 
     return edit
 
@@ -108,6 +118,16 @@ def _first_digit(formula: Formula) -> str:
     (latent,) = (i for i in formula.model.graph.input if i.name == contract.INPUT_LATENT)
     first = draw_latents(0, 0, 1, latent.type.tensor_type.shape.dim[1].dim_value)
     return formula.is_zero(formula.total(formula.size(formula.apply("Add", contract.INPUT_LATENT, -first))))
+
+
+def _truncated(formula: Formula) -> str:
+    size = formula.apply("Mul", contract.INPUT_LATENT, contract.INPUT_LATENT)
+    (latent,) = (i for i in formula.model.graph.input if i.name == contract.INPUT_LATENT)
+    width = latent.type.tensor_type.shape.dim[1].dim_value
+    mean = formula.apply("Mul", formula.total(size), 1 / width)
+    above = formula.apply("Relu", formula.apply("Add", mean, -0.15))
+    below = formula.apply("Relu", formula.apply("Mul", formula.apply("Add", mean, -0.04), -1.0))
+    return formula.is_zero(formula.apply("Add", above, below))
 
 
 def _last_class(formula: Formula) -> str:
