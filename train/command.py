@@ -128,7 +128,7 @@ def main(
             from train.session import Request, run
         folder = run(Request(data, out, resume, settings, save_every, start_from))
     if folder is not None:
-        files = shlex.join([str(folder / "gen.pt"), str(folder / "gen.onnx")])
+        files = shlex.join([(folder / name).as_posix() for name in ("gen.pt", "gen.onnx")])
         tell_result(f"Done. Export it with: python -m export {files}", f"the run in {folder} is complete")
 
 

@@ -264,7 +264,7 @@ def refuse_taken(folder: Path) -> None:
 
 def go_on_command(folder: Path) -> str:
     """Return the command that goes on with the run in a folder."""
-    return f"python -m train --resume {shlex.quote(str(folder))}"
+    return f"python -m train --resume {shlex.quote(folder.as_posix())}"
 
 
 def pick_reals(data: Dataset) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -23,6 +23,10 @@ def tell_result(text: str, otherwise: str) -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # a file's name need not be text
+        try:
+            text.encode(sys.stdout.encoding, "surrogateescape")
+        except UnicodeEncodeError:  # and may have letters that the encoding lacks
+            sys.stdout.reconfigure(errors="backslashreplace")
     try:
         typer.echo(text)
     except OSError as error:

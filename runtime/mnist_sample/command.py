@@ -153,7 +153,9 @@ def _check_space(form: Format, n: int, target: Path, scale: int = 1) -> None:
         OutputError: the target's folder is missing, or too full.
     """
     folder = target
-    while form in _FOLDERS and not folder.exists():
+    while (
+        form in _FOLDERS and not folder.exists() and folder != folder.parent
+    ):  # as a drive's that is missing
         folder = folder.parent
     folder = folder if folder.is_dir() else folder.parent
     if not folder.is_dir():
@@ -281,6 +283,9 @@ class _Unseekable(io.RawIOBase):
 
     def flush(self) -> None:
         self._stream.flush()
+
+    def __del__(self) -> None:
+        """Do not flush once more: from 3.13 on Python prints a traceback where that fails."""
 
 
 @contextlib.contextmanager

@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # few pictures do without, and this import
 
 _PROCESSES_FROM: Final = 4000
 """Fewer pictures are written before worker processes have started."""
+_MAX_PROCESSES: Final = 61
+"""Windows waits for no more."""
 _CHUNKS_AHEAD: Final = 4
 _CHUNK_PIXELS: Final = 2**22
 """Held in each chunk at most, but for one picture that is larger."""
@@ -117,7 +119,7 @@ def _start_workers(stack: contextlib.ExitStack) -> ProcessPoolExecutor | None:
     try:
         with signals_held():  # its locks start a process that looks after them
             pool = ProcessPoolExecutor(
-                count_cpus(),
+                min(count_cpus(), _MAX_PROCESSES),
                 # Not fork: onnxruntime's threads and locks would be copied in mid-step.
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=start_worker,

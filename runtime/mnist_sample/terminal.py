@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Final, Literal
 
@@ -34,7 +33,7 @@ def detect_depth(environment: Mapping[str, str], encoding: str) -> Depth:
         return "truecolor"
     if "256" in term:
         return "256"
-    return "16" if term or os.name == "nt" else "none"
+    return "16" if term else "none"  # Windows' old console, which names no TERM, shows codes as they are
 
 
 def _colour(depth: Depth, grey: int, ground: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -55,6 +56,17 @@ def test_a_full_stdout_is_one_line_after_a_whole_run(
         assert call(monkeypatch, run_command, "--resume", folder) == 1
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == f"cannot write to stdout: No space left on device; the run in {folder} is complete"
+
+
+def test_a_folder_s_name_that_stdout_has_no_letters_for(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "한글")
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252", write_through=True))
+    assert call(monkeypatch, run_command, "--resume", folder) == 0
+    assert b"python -m export" in written.getvalue()
+    assert b"\\ud55c\\uae00" in written.getvalue()
 
 
 @pytest.mark.parametrize("module", ["train", "train.evaluate", "train.average"])
