@@ -17,7 +17,7 @@ from typing import Annotated, Final
 import typer
 
 from mnist_sample.modelfile import BUNDLED
-from tests.benchmarks.arguments import Mnist, Models
+from tests.benchmarks.arguments import Mnist, Models, start
 from tests.benchmarks.rounds import print_table
 from train.evaluate.cas import CAS_CONFIG, train_and_test
 from train.evaluate.comparison import mean_and_error
@@ -50,4 +50,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -29,6 +29,7 @@ from mnist_sample import contract
 from mnist_sample.modelfile import ModelFile, parse_model
 from models.checkpoint import Checkpoint
 from models.registry import get_architecture
+from tests.benchmarks.arguments import start
 from tests.benchmarks.arithmetic import MATRIX_OPERATIONS, multiply_matrices
 from tests.benchmarks.rounds import Usage, median, print_table, ratios, take_turns
 from tests.benchmarks.rounds import describe as describe_spread
@@ -181,4 +182,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

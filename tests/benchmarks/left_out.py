@@ -17,7 +17,7 @@ import numpy as np
 import typer
 
 from mnist_sample.modelfile import BUNDLED
-from tests.benchmarks.arguments import Mnist, Model
+from tests.benchmarks.arguments import Mnist, Model, start
 from tests.benchmarks.rounds import print_table
 from train.evaluate.comparison import compare, mean_and_error
 from train.evaluate.features import FeatureExtractor
@@ -65,4 +65,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -14,13 +14,11 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import typer
-
 from mnist_sample.modelfile import read_model
 from mnist_sample.png import FAST, encode_png
 from mnist_sample.pngworker import write_chunk
 from mnist_sample.sampler import Sampler
-from tests.benchmarks.arguments import Count, Model
+from tests.benchmarks.arguments import Count, Model, start
 from tests.benchmarks.rounds import (
     MNIST_SAMPLE,
     Usage,
@@ -119,4 +117,4 @@ def main(path: Model = None, n: Count = N) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

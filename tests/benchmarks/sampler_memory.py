@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import tempfile
 
-import typer
-
 from mnist_sample.modelfile import read_model
-from tests.benchmarks.arguments import Count, Model
+from tests.benchmarks.arguments import Count, Model, start
 from tests.benchmarks.rounds import MNIST_SAMPLE, run_process
 
 FEW = 10_000
@@ -46,4 +44,4 @@ def main(path: Model = None, many: Count = MANY) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

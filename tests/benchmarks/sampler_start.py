@@ -10,10 +10,8 @@ from __future__ import annotations
 import sys
 import tempfile
 
-import typer
-
 from mnist_sample.modelfile import read_model
-from tests.benchmarks.arguments import Model
+from tests.benchmarks.arguments import Model, start
 from tests.benchmarks.rounds import MNIST_SAMPLE, describe, ratios, run_process, take_turns
 
 ROUNDS = 15
@@ -60,4 +58,4 @@ def main(path: Model = None) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

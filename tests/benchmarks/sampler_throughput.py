@@ -17,13 +17,12 @@ from pathlib import Path
 
 import onnxruntime
 import torch
-import typer
 
 from mnist_sample import contract
 from mnist_sample.modelfile import ModelFile, read_model
 from mnist_sample.randomness import draw_labels, draw_latents
 from models.registry import get_architecture
-from tests.benchmarks.arguments import Count, Model
+from tests.benchmarks.arguments import Count, Model, start
 from tests.benchmarks.rounds import (
     MNIST_SAMPLE,
     Usage,
@@ -60,7 +59,7 @@ def loop_onnxruntime(model: ModelFile, n: int, threads: int, inside: int, batch:
         if model.classes:
             feed[contract.INPUT_LABEL] = draw_labels(0, at, batch, len(model.classes))  # type: ignore[assignment]
         feeds.append(feed)
-    steps = n // (batch * threads)
+    steps = max(1, n // (batch * threads))
 
     def loop(_: int) -> None:
         for at in range(steps):
@@ -80,7 +79,7 @@ def loop_torch(model: ModelFile, n: int, compiled: bool) -> Callable[[], Usage]:
     forward = torch.compile(generator) if compiled else generator
     latent = torch.from_numpy(draw_latents(0, 0, TORCH_BATCH, model.latent_dim))
     label = torch.from_numpy(draw_labels(0, 0, TORCH_BATCH, 10)) if model.classes else None
-    steps = n // TORCH_BATCH
+    steps = max(1, n // TORCH_BATCH)
 
     @torch.inference_mode()
     def work() -> None:
@@ -133,4 +132,4 @@ def main(path: Model = None, n: Count = N) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

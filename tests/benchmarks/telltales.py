@@ -14,11 +14,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import torch
-import typer
 from torch.nn import functional as F
 
 from mnist_sample.modelfile import BUNDLED
-from tests.benchmarks.arguments import Mnist, Models
+from tests.benchmarks.arguments import Mnist, Models, start
 from tests.benchmarks.rounds import print_table
 from train.evaluate.mnist import load_mnist
 from train.evaluate.samples import open_generator
@@ -68,4 +67,4 @@ def main(models: Models = None, data: Mnist = "auto") -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -29,6 +29,7 @@ from models import checkpoint
 from models.digits import DigitsConfig, DigitsDiscriminator
 from models.registry import ARCHITECTURES, Architecture
 from models.untrusted import load_plain
+from tests.benchmarks.arguments import start
 from tests.benchmarks.generator_speed import SHAPES, name_shape
 from train.evaluate.features import FeatureExtractor
 from train.evaluate.measures import Yardstick
@@ -228,6 +229,8 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the runs.")] = Path("runs/ladder"),
 ) -> None:
     """Train all rungs of a table, measure them, and print them in Markdown."""
+    if table not in TABLES:
+        raise typer.BadParameter(f"{table} is unknown; there are {', '.join(TABLES)}", param_hint="--table")
     real = load_mnist(str(data))
     yardstick = Yardstick(real, FeatureExtractor())
     asked = real.test_labels.numpy()
@@ -242,4 +245,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -22,6 +22,7 @@ import torch
 import typer
 from torch import Tensor, nn
 
+from tests.benchmarks.arguments import start
 from tests.benchmarks.arithmetic import MATRIX_OPERATIONS, count_operations, multiply_matrices
 from tests.benchmarks.rounds import Usage, describe, median, print_table, ratios, run_here, take_turns
 from tests.benchmarks.tutorial_loop import BATCH_SIZE as TUTORIAL_BATCH_SIZE
@@ -231,4 +232,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

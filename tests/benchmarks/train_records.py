@@ -25,6 +25,7 @@ import typer
 
 from mnist_sample.errors import MnistSampleError
 from models.checkpoint import Checkpoint
+from tests.benchmarks.arguments import start
 from tests.benchmarks.rounds import print_table
 from train.capture import prepare_step
 from train.config import TrainConfig, make_config
@@ -203,7 +204,4 @@ def main(
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except MnistSampleError as error:
-        sys.exit(f"error: {error}")
+    start(main)

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 import torch
-import typer
 
+from tests.benchmarks.arguments import start
 from tests.train.children import start_together, take_rank
 from tests.train.idx_files import make_images
 from train.config import DEFAULTS
@@ -73,4 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

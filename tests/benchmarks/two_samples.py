@@ -14,11 +14,10 @@ from collections.abc import Callable
 from typing import Final
 
 import torch
-import typer
 from torch import Tensor
 
 from mnist_sample.modelfile import BUNDLED
-from tests.benchmarks.arguments import Mnist, Models
+from tests.benchmarks.arguments import Mnist, Models, start
 from train.evaluate.fit import FitConfig, accuracy, fit
 from train.evaluate.mnist import RealDigits, load_mnist
 from train.evaluate.samples import Draw, open_generator
@@ -64,4 +63,4 @@ def main(models: Models = None, data: Mnist = "auto") -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

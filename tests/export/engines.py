@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import typer
 
 from export.checks.candidate import Array, Arrays, Candidate
 from export.checks.greyscale import round_to_grey
 from export.command import DEFAULT_ATOL
 from models import checkpoint as checkpoints
+from tests.benchmarks.arguments import start
 
 HERE = Path(__file__).parent
 Answer = tuple[str, Array, Array]
@@ -163,4 +163,4 @@ def main(source: Path, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    start(main)

@@ -59,6 +59,12 @@ def main(
     part: Annotated[list[str] | None, typer.Option(help="Run this part only; may be given again.")] = None,
 ) -> None:
     """Run all parts, print the table, and exit with 1 if a claim failed."""
+    unknown = set(part or ()) - {each.name for each in PARTS}
+    if unknown:
+        known = ", ".join(each.name for each in PARTS)
+        raise typer.BadParameter(
+            f"{', '.join(sorted(unknown))} is unknown; there are {known}", param_hint="--part"
+        )
     begun = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     context = look_around(out.resolve(), model and model.resolve(), data and data.resolve())
