@@ -142,27 +142,27 @@ class Candidate:
         be told from others; the rest any normal ones, as other programs would draw them.
         """
         random = np.random.default_rng([seed, n])
-        config = self.checkpoint.config
-        latent = random.standard_normal((n, config.latent_dim)).astype(np.float32)
+        latent_dim, classes = self.checkpoint.config.latent_dim, self.checkpoint.config.classes
+        latent = random.standard_normal((n, latent_dim)).astype(np.float32)
         series, start = random.integers(2**62, size=2).tolist()
         own = random.random(n) < 0.5
-        latent[own] = draw_latents(series, start, n, config.latent_dim)[own]
-        return self._as_inputs(latent * np.float32(scale), (np.arange(n) + seed) % max(config.classes, 1))
+        latent[own] = draw_latents(series, start, n, latent_dim)[own]
+        return self._as_inputs(latent * np.float32(scale), (np.arange(n) + seed) % max(classes, 1))
 
     def draw_truncated(self, n: int, seed: int) -> Arrays:
         """Return inputs for `n` rows as `mnist_sample` draws them, each with a `--truncation` of its own."""
         random = np.random.default_rng([seed, n])
-        config = self.checkpoint.config
         series, start = random.integers(2**62, size=2).tolist()
-        factors = random.uniform(0, MAX_TRUNCATION, (n, 1)).astype(np.float32)
-        latent = draw_latents(series, start, n, config.latent_dim) * factors
-        return self._as_inputs(latent, draw_labels(series, start, n, max(config.classes, 1)))
+        return self._draw_own(n, series, start, random.uniform(0, MAX_TRUNCATION, (n, 1)))
 
     def draw_first(self, n: int) -> Arrays:
         """Return the inputs of the first `n` digits that `mnist_sample` draws where nobody names others."""
-        config = self.checkpoint.config
-        labels = draw_labels(0, 0, n, max(config.classes, 1))
-        return self._as_inputs(draw_latents(0, 0, n, config.latent_dim), labels)
+        return self._draw_own(n, 0, 0, np.ones((n, 1)))
+
+    def _draw_own(self, n: int, series: int, start: int, truncation: Array) -> Arrays:
+        latent_dim, classes = self.checkpoint.config.latent_dim, self.checkpoint.config.classes
+        latent = draw_latents(series, start, n, latent_dim) * truncation.astype(np.float32)
+        return self._as_inputs(latent, draw_labels(series, start, n, max(classes, 1)))
 
     def _as_inputs(self, latent: Array, label: Array) -> Arrays:
         inputs: Arrays = {contract.INPUT_LATENT: latent}

@@ -156,8 +156,8 @@ def check_batch_axis(candidate: Candidate) -> Finding:
     begin with that size. No batch size may appear in a file by chance, so a fixed one cannot pass both.
 
     It also keeps the rows of a batch apart. Of the operators that a file may hold, those that look across
-    rows move the batch from the front or make pairs of samples, which `mnist_sample` refuses; all but Gather,
-    which picks rows by an input and has as many afterwards.
+    rows move the batch from the front or make pairs of samples; all but Gather, which picks rows by an input
+    and has as many afterwards. `mnist_sample` refuses all of them, too.
 
     Raises:
         BakedBatchError: names the value.
