@@ -24,7 +24,7 @@ def run_app(app: typer.Typer, command: str, complain: Callable[[str], None]) -> 
         KeyboardInterrupt: Ctrl-C came where the command does not answer it.
     """
     try:
-        code: int = app(prog_name=command, standalone_mode=False) or 0
+        code: int = app(prog_name=command, standalone_mode=False, help_option_names=["-h", "--help"]) or 0
     except MnistSampleError as error:
         complain(str(error))
         code = error.exit_code

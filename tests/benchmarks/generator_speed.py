@@ -155,10 +155,15 @@ def print_graphs(models: Mapping[str, tuple[ModelFile, int]]) -> None:
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Turns of each generator.")] = 5,
     images: Annotated[int, typer.Option(min=256, help="Images in a turn.")] = 8192,
-    quality: Annotated[Path | None, typer.Option(help="widths.json of train_ladder.")] = None,
+    quality: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="widths.json of train_ladder.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(help="Picture of quality over speed, with --quality.")] = None,
 ) -> None:
     """Print speeds and graphs as tables in Markdown."""
+    if plot is not None and quality is None:
+        raise typer.BadParameter("draws quality over speed: give --quality too", param_hint="--plot")
+    distances = read_distances(quality)
     torch.set_num_threads(CPUS)
     models = {TUTORIAL: make_model("tutorial", {}), DEFAULT: make_model("digits", {})}
     for shape in SHAPES:
@@ -174,7 +179,6 @@ def main(
     rates = {name: speeds[name, batch] for name, batch in best.items()}
     matrix_rate = [MATRIX_OPERATIONS / usage.wall for usage in usages[MATRICES, 0]]
     print(f"{CPUS} CPUs, {rounds} rounds of {images} images; median [range]\n")
-    distances = read_distances(quality)
     print_speeds(models, rates, best, matrix_rate, distances)
     if plot is not None:
         plot_widths(distances, rates, plot)

@@ -77,6 +77,11 @@ def test_help_that_cannot_be_written_and_wrong_usage_are_one_line(module: str) -
             [*command, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert (told.returncode, told.stderr) == (1, "cannot write stdout: No space left on device\n")
+    short, long = (
+        subprocess.run([*command, option], capture_output=True, text=True, check=False)
+        for option in ("-h", "--help")
+    )
+    assert (short.returncode, short.stdout) == (0, long.stdout)
     wrong = subprocess.run([*command, "--wrong"], capture_output=True, text=True, check=False)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.endswith(f"; see python -m {module} --help\n")
