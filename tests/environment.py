@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -20,3 +22,12 @@ def environment(first_path: Path | None = None, **changes: str) -> dict[str, str
     """
     paths = [first_path, ROOT, Path(mnist_sample.__file__).parents[1], os.environ.get("PYTHONPATH")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(str(path) for path in paths if path), **changes}
+
+
+def leftovers(home: Path, *arguments: str) -> list[Path]:
+    """Run Python with a home folder of its own, where onnxruntime would keep records; list what it left."""
+    variables = environment(HOME=str(home), XDG_CACHE_HOME=str(home / "cache"))
+    variables.pop("ORT_DISABLE_TELEMETRY", None)
+    done = subprocess.run([sys.executable, *arguments], env=variables, capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"")
+    return list(home.rglob("*"))

@@ -24,6 +24,6 @@ def claim(folder: Path) -> Iterator[None]:
             stack.enter_context(locked(folder, wait=False))
         except BlockingIOError as error:
             raise UsageError(
-                f"another process is training in {folder}: wait for its end, or choose another --out"
+                f"another process is training in {folder}: wait for its end, or train in another folder"
             ) from error
         yield

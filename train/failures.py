@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,9 +38,11 @@ def explain_failures(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
         error.args = (f"{error}; go on with: {go_on_command(folder.path)}",)
         raise
     except KeyboardInterrupt as error:
-        raise InterruptedRunError(f"stopped at once; {tell_saved(folder, 'begin anew')}", error) from error
+        raise InterruptedRunError(
+            f"stopped at once; {tell_saved(folder, 'begin anew in another folder')}", error
+        ) from error
     except WorkerError as error:
-        raise WorkerError(f"{error}; {tell_saved(folder, 'begin anew')}") from error
+        raise WorkerError(f"{error}; {tell_saved(folder, 'begin anew in another folder')}") from error
     except DivergedError as error:
         kept = (
             f"gen.pt of step {folder.saved_step} is whole" if folder.saved_step else "nothing was saved yet"
@@ -49,17 +52,24 @@ def explain_failures(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
             f"{error}; {kept} in {folder.path}.\nBegin anew with a smaller learning rate: {slower}"
         ) from error
     except OSError as error:
+        remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "mend that"
         raise OutputError(
-            f"cannot write to {folder.path}: {error.strerror or error}\n"
-            f"{tell_saved(folder, 'choose another --out')}"
+            f"cannot write to {name_target(error, folder)}: {error.strerror or error}\n"
+            f"{f'{remedy}; ' if folder.is_saved() else ''}{tell_saved(folder, 'choose another --out')}"
         ) from error
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(
             f"there is not enough memory for steps of --batch-size {config.batch_size}; "
-            f"{tell_saved(folder, 'begin anew with a smaller one')}"
+            f"{tell_saved(folder, 'begin anew with a smaller one, in another folder')}"
         ) from error
+
+
+def name_target(error: OSError, folder: RunFolder) -> str:
+    """Return what could not be written: the folder where the error names nothing, or a temporary file."""
+    name = str(error.filename2 or error.filename or "")
+    return name if name and not name.endswith(".tmp") else str(folder.path)
 
 
 def tell_saved(folder: RunFolder, otherwise: str) -> str:

@@ -110,8 +110,10 @@ def _check_magic(path: Path, magic: int, expected: int, kind: str) -> None:
 
 
 def _check_count(path: Path, count: int) -> None:
-    if not 1 <= count <= MAX_DIGITS:
-        raise DataError(f"{path} announces {count} items, and 1 to {MAX_DIGITS} are read: leave some out")
+    if not count:
+        raise DataError(f"{path} holds nothing: put digits into it, or name another folder")
+    if count > MAX_DIGITS:
+        raise DataError(f"{path} announces {count} items, and up to {MAX_DIGITS} are read: leave some out")
 
 
 def _read_body(file: io.BufferedIOBase, path: Path, size: int) -> npt.NDArray[np.uint8]:

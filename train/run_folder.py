@@ -123,6 +123,14 @@ class RunFolder:
         """Tell whether there is a checkpoint to go on with."""
         return holds_run(self.path)
 
+    def holds_generator(self, step: int) -> bool:
+        """Tell whether the `gen.pt` there can be read, and is of that step."""
+        try:
+            trained, _ = checkpoint.read(self.path / "gen.pt")
+        except checkpoint.CheckpointError:
+            return False
+        return bool(trained.training.get("steps") == step)
+
     def begin(self, data: Dataset) -> None:
         """Make a new folder with its settings and a sheet of real digits.
 
@@ -149,7 +157,7 @@ class RunFolder:
         for sheet in self._sheets():
             if int(sheet.stem) > step:
                 sheet.unlink()
-        if not (self.path / "reals.png").exists():
+        if not is_whole(self.path / "reals.png"):
             self._draw_reals(data)
 
     def log(self, line: dict[str, Any]) -> None:
@@ -256,6 +264,11 @@ def refuse_taken(folder: Path) -> None:
     if holds_run(folder):
         raise UsageError(
             f"{folder} already holds a run: go on with it ({go_on_command(folder)}) or choose another --out"
+        )
+    if all(os.path.lexists(folder / name) for name in WRITTEN[:2]):
+        raise UsageError(
+            f"{folder} holds a run that has saved nothing: if it is not going on any more, move it away, or "
+            "choose another --out"
         )
     for name in WRITTEN:
         if os.path.lexists(folder / name):

@@ -192,7 +192,8 @@ def resume(
     if facts["data_sha256"] != here.data_sha256:
         raise ResumeError(
             f"the data differ: the run began with {facts['data']} (SHA-256 {facts['data_sha256'][:12]}...), "
-            f"{here.source} holds {here.data} ({here.data_sha256[:12]}...)"
+            f"{here.source} holds {here.data} ({here.data_sha256[:12]}...): name the former with --data, or "
+            "begin a new run"
         )
     same_device = facts["device"] == here.config.device
     restore_state(state, saved, same_device)
@@ -205,7 +206,7 @@ def resume(
     if world.is_writer:
         folder.reopen(state.step, data)
         # The command that goes on must know of a longer run at once; and a finished run takes no step.
-        if facts["settings"] != here.config.as_dict() or not (folder.path / "gen.pt").exists():
+        if facts["settings"] != here.config.as_dict() or not folder.holds_generator(state.step):
             folder.save(state)
     else:
         state.sums.zero_()  # they were added up over all processes

@@ -206,9 +206,12 @@ def read_saved(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             saved = load_plain(file.read(MAX_FILE_BYTES + 1))
     except OSError as error:
-        raise ResumeError(
-            f"cannot read {path}: {error.strerror}; --resume takes the folder of a run"
-        ) from error
+        remedy = (
+            "that run was stopped before its first checkpoint: begin a new one in another folder"
+            if path.with_name("config.json").is_file() and isinstance(error, FileNotFoundError)
+            else "--resume takes the folder of a run"
+        )
+        raise ResumeError(f"cannot read {path}: {error.strerror}; {remedy}") from error
     except UntrustedFileError as error:
         raise ResumeError(f"cannot go on from {path}: {error}; or begin a new run") from error
     ours = _has(saved, {"format": int, "facts": dict, "step": int}) and saved["format"] == FORMAT_VERSION

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from onnx.reference import ReferenceEvaluator
 
@@ -28,6 +27,7 @@ from export.errors import (
     ValueMismatchError,
 )
 from mnist_sample import contract
+from mnist_sample.engine import onnxruntime as ort
 from mnist_sample.errors import MnistSampleError
 from mnist_sample.sampler import MAX_TRUNCATION
 from mnist_sample.text import first_line

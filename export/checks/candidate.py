@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -26,6 +25,7 @@ from mnist_sample.cuda import (
     find_device_problem,
     find_package_problem,
 )
+from mnist_sample.engine import onnxruntime as ort
 from mnist_sample.errors import ProviderError
 from mnist_sample.modelfile import ModelFile, parse_model
 from mnist_sample.randomness import draw_labels, draw_latents

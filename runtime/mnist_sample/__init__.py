@@ -15,10 +15,15 @@ __version__ = "0.1.0"
 __all__ = ["Sampler", "Samples", "__version__"]
 
 
-def __getattr__(name: str) -> object:
-    # Loaded on first use: `mnist-sample --help` needs neither numpy nor onnxruntime.
-    if name in ("Sampler", "Samples"):
-        from mnist_sample import sampler
+if not TYPE_CHECKING:  # where any name would pass for one of ours
 
-        return getattr(sampler, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        # Loaded on first use: `mnist-sample --help` needs neither numpy nor onnxruntime.
+        if name in ("Sampler", "Samples"):
+            from mnist_sample import sampler
+
+            return getattr(sampler, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

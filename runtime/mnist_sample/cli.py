@@ -183,5 +183,7 @@ def run_arguments(arguments: list[str] | None = None) -> int:
 
         abandon(sys.stdout)
         return complain(f"cannot write stdout: {error.strerror or error}", 1)
+    except MemoryError:  # of --info; while drawing it has been told apart
+        return complain("not enough memory", 1)
     except Exception as error:
         return complain(explain_usage(error, "mnist-sample"), 2)

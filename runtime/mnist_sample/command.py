@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -15,7 +16,7 @@ from typing import BinaryIO, Final, TextIO, cast
 
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError, OutputError, UsageError
-from mnist_sample.files import abandon, atomic_file, follow_link, write_back_early
+from mnist_sample.files import abandon, atomic_file, follow_link, refuse_input, write_back_early
 from mnist_sample.job import Format, Job, Request
 from mnist_sample.labels import LabelSource, no_labels, random_labels, repeated_labels
 from mnist_sample.process import unwinding
@@ -37,7 +38,9 @@ _PIXELS_PER_BYTE: Final = 200
 _GIF_SCALE: Final = 4
 _DEFAULT_N: Final = 5
 _STDOUT: Final = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-"""Names of `-`: taken for a file's, what the shell has opened would be replaced."""
+"""Names of `-`."""
+_DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,9})")
+"""Taken for a file's name, what the shell has opened would be replaced."""
 _SHOWN: Final = 64
 """No terminal shows more digits."""
 
@@ -240,6 +243,9 @@ def _write(request: Request, form: Format, job: Job, batches: Iterable[Samples])
         write = _choose_writer(form, job, request.columns, request.scale)
         if request.out == "-":
             _write_stdout(write, batches)
+        elif descriptor := _DESCRIPTOR.fullmatch(request.out):
+            with os.fdopen(os.dup(int(descriptor[1])), "wb") as opened:
+                write(cast(BinaryIO, _Unseekable(opened)), batches)
         elif target.exists() and not target.is_file():
             with target.open("wb") as device:  # a pipe or a device: nothing to replace
                 write(cast(BinaryIO, _Unseekable(device)), batches)
@@ -345,16 +351,18 @@ def run(request: Request) -> None:
     if request.out in _STDOUT:
         request = replace(request, out="-")
     form = check_request(request)
-    sampler = Sampler(request.model, request.provider, request.threads, request.batch_size)
-    job = plan_job(request, sampler)
-    check_range(job.seed, job.start, job.n)
-    show = request.show
-    if show is None:
-        show = form == "png" and not request.quiet and sys.stdout.isatty()
-    with unwinding(), _explain_shortage():
-        _draw_and_write(request, form, job)
-    if show:
-        _show(job, sys.stderr if request.out == "-" else sys.stdout)
+    with _explain_shortage():
+        sampler = Sampler(request.model, request.provider, request.threads, request.batch_size)
+        refuse_input(Path(request.out), [sampler.model.path])
+        job = plan_job(request, sampler)
+        check_range(job.seed, job.start, job.n)
+        show = request.show
+        if show is None:
+            show = form == "png" and not request.quiet and sys.stdout.isatty()
+        with unwinding():
+            _draw_and_write(request, form, job)
+        if show:
+            _show(job, sys.stderr if request.out == "-" else sys.stdout)
     if not request.quiet:
         with contextlib.suppress(OSError):  # the digits are written, whoever may be told
             print(_summarise(request, job), file=sys.stderr)

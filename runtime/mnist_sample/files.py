@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, TextIO, TypeVar, cast
 
 from mnist_sample.errors import OutputError, UsageError
+from mnist_sample.process import signals_held
 
 _Item = TypeVar("_Item")
 _WRITE_BACK_BYTES: Final = 2**22
@@ -71,9 +72,11 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     path = follow_link(path)
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder; remove it, or write elsewhere")
-    handle, name = tempfile.mkstemp(prefix=hidden_prefix(path.name), suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        with signals_held():  # until its name is known, nobody could remove it
+            handle, name = tempfile.mkstemp(prefix=hidden_prefix(path.name), suffix=".tmp", dir=path.parent)
+            temporary = Path(name)
         with os.fdopen(handle, "w+b") as file:
             yield cast(BinaryIO, file)
             file.flush()
@@ -81,7 +84,8 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         temporary.chmod(_choose_mode(path))  # mkstemp makes private files
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
         raise
 
 
@@ -167,8 +171,17 @@ def check_target(target: Path, read: Iterable[Path]) -> None:
         raise OutputError(f"cannot write {target}: it is a folder; name a file in it")
     if not stat.S_ISREG(found.st_mode):
         raise OutputError(f"cannot write {target}: it is a device or a pipe, which the file would replace")
+    refuse_input(target, read)
+
+
+def refuse_input(target: Path, read: Iterable[Path]) -> None:
+    """Refuse to write over what is read.
+
+    Raises:
+        UsageError: `target` is one of the files `read`.
+    """
     for path in read:
-        with contextlib.suppress(OSError):  # reading it will tell what is wrong with it
+        with contextlib.suppress(OSError):  # reading or writing it will tell what is wrong with it
             if target.samefile(path):
                 raise UsageError(f"{target} is read here, and cannot be written too; name another file")
 

@@ -61,15 +61,27 @@ def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int)
     exists = target.exists()
     place = target if exists else target.parent
     with new_folder(place):
-        staging = Path(tempfile.mkdtemp(prefix=hidden_prefix(target.name), suffix=".tmp", dir=place))
+        staging: Path | None = None
         try:
+            with signals_held():  # until its name is known, nobody could remove it
+                staging = Path(tempfile.mkdtemp(prefix=hidden_prefix(target.name), suffix=".tmp", dir=place))
             _write_chunks(_chunks(staging, job, batches, scale), job.n)
             if exists or not _rename_folder(staging, target):
-                with os.scandir(staging) as entries:  # unlike a list, no longer for a million files
-                    for entry in entries:
-                        Path(entry.path).replace(target / entry.name)
+                _move_files(staging, target)
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
+            if staging is not None:
+                shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move_files(staging: Path, target: Path) -> None:
+    """Move all files into an existing folder, or none where a folder is in the way of one."""
+    with os.scandir(target) as entries:  # unlike a list, no longer for a million files
+        for entry in entries:
+            if entry.is_dir() and (staging / entry.name).exists():
+                raise OutputError(f"cannot write {entry.path}: it is a folder; remove it, or write elsewhere")
+    with signals_held(), os.scandir(staging) as entries:
+        for entry in entries:
+            Path(entry.path).replace(target / entry.name)
 
 
 def _rename_folder(staging: Path, target: Path) -> bool:
@@ -114,10 +126,16 @@ def _start_workers(stack: contextlib.ExitStack) -> ProcessPoolExecutor | None:
     """Return worker processes that end with the stack; None where the system has none for us."""
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import resource_tracker
 
     stack.enter_context(_safe_path())
     try:
-        with signals_held():  # its locks start a process that looks after them
+        if os.name == "posix":
+            with (
+                signals_held()
+            ):  # the process that looks after the locks; Python lets signals in once it runs
+                resource_tracker.ensure_running()
+        with signals_held():
             pool = ProcessPoolExecutor(
                 min(count_cpus(), _MAX_PROCESSES),
                 # Not fork: onnxruntime's threads and locks would be copied in mid-step.

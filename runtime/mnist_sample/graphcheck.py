@@ -37,18 +37,26 @@ class GraphError(ValueError):
 
 
 class Cost(NamedTuple):
-    """What a node takes, or a graph for each sample: values held, and multiplications made."""
+    """What a node takes, or a graph for each sample: values of four bytes held, and multiplications made."""
 
     elements: int
     multiplies: int
 
 
 class _Tensor(NamedTuple):
-    """A tensor's element type and shape; `ints` holds the values of a small constant."""
+    """A tensor's element type and shape.
+
+    Attributes:
+        kind: element type.
+        dims: shape.
+        ints: the values of a small constant.
+        below: what the labels stay below; 0 for other tensors.
+    """
 
     kind: int
     dims: Dims
     ints: Dims | None = None
+    below: int = 0
 
     @property
     def elements(self) -> int:
@@ -190,7 +198,8 @@ def _conv_transpose(node: _Node) -> _Tensor:
     extra = tuple(node.attributes.get("output_padding", (0, 0)))
     _require(len(extra) == 2, "an attribute has the wrong length")
     _require(
-        all(0 <= extra[i] < max(strides[i], dilations[i]) for i in range(2)),
+        # ONNX allows more, below the dilations, and onnxruntime before 1.28 reads past its memory there.
+        all(0 <= extra[i] < strides[i] for i in range(2)),
         "output_padding is out of bounds",
     )
     size = tuple(
@@ -219,6 +228,9 @@ def _gather(node: _Node) -> _Tensor:
     data, indices = node.input(0), node.input(1)
     axis = _axis(node.attributes.get("axis", 0), len(data.dims))
     _require(indices.kind == INT64, "indices are not int64")
+    # CUDA makes zeros of what is out of range.
+    _within(indices.ints or (), -data.dims[axis], data.dims[axis] - 1, "an index")
+    _require(indices.below <= data.dims[axis], f"too few rows for {indices.below} classes")
     return _Tensor(data.kind, data.dims[:axis] + indices.dims + data.dims[axis + 1 :])
 
 
@@ -249,8 +261,14 @@ def _gemm(node: _Node) -> _Tensor:
     return out
 
 
+def _read_vector(node: _Node) -> Dims | None:
+    """Return the whole numbers of a constant second input, if they are a vector."""
+    constant = node.input(1)
+    return constant.ints if len(constant.dims) == 1 else None
+
+
 def _reshape(node: _Node) -> _Tensor:
-    x, wanted = node.input(0), node.input(1).ints
+    x, wanted = node.input(0), _read_vector(node)
     _require(wanted is not None and node.attributes.get("allowzero", 0) == 0, "the shape is not constant")
     assert wanted is not None
     _require(wanted.count(-1) <= 1 and all(value >= -1 for value in wanted), "the shape makes no sense")
@@ -263,7 +281,7 @@ def _reshape(node: _Node) -> _Tensor:
 
 
 def _axes(node: _Node, rank: int) -> set[int]:
-    axes = node.input(1).ints
+    axes = _read_vector(node)
     _require(axes, "the axes are not constant")
     assert axes is not None
     found = {_axis(value, rank) for value in axes}
@@ -392,12 +410,12 @@ def _check_interface(graph: dict[str, Any], latent_dim: int, conditional: bool) 
 
 
 def _run_shapes(
-    graph: dict[str, Any], constants: dict[str, _Tensor], batch: int, latent_dim: int
+    graph: dict[str, Any], constants: dict[str, _Tensor], batch: int, latent_dim: int, classes: int
 ) -> list[Cost]:
     """Return what each node takes for a batch of this size."""
     known = dict(constants)
     known[contract.INPUT_LATENT] = _Tensor(FLOAT, (batch, latent_dim))
-    known[contract.INPUT_LABEL] = _Tensor(INT64, (batch,))
+    known[contract.INPUT_LABEL] = _Tensor(INT64, (batch,), below=classes)
     follow = {contract.INPUT_LATENT, contract.INPUT_LABEL}
     costs: list[Cost] = []
     elements = multiplies = 0
@@ -420,12 +438,14 @@ def _run_shapes(
             )
         except GraphError as error:
             raise GraphError(f"{op}: {error}") from None
-        _require(len(raw["outputs"]) == 1 and raw["outputs"][0] not in ("", *known), f"{op}: outputs clash")
-        known[raw["outputs"][0]] = out
+        made = raw["outputs"][0] if len(raw["outputs"]) == 1 else ""
+        _require(made and made not in known, f"{op}: outputs clash")
+        known[made] = out
         if follow.intersection(raw["inputs"]):
-            follow.add(raw["outputs"][0])
+            follow.add(made)
             _check_rows_apart(node, raw["inputs"][0] in follow, out, batch)
-        costs.append(Cost(out.elements + node.scratch, node.multiplies))
+        values = out.elements * max(1, _ELEMENT_BYTES[out.kind] // _ELEMENT_BYTES[FLOAT])
+        costs.append(Cost(values + node.scratch, node.multiplies))
         elements += costs[-1].elements
         multiplies += node.multiplies
         _require(elements <= batch * MAX_ELEMENTS_PER_SAMPLE, "it would take too much memory")
@@ -473,13 +493,13 @@ def _check_declared(graph: dict[str, Any], known: dict[str, _Tensor], batch: int
         )
 
 
-def check_graph(graph: dict[str, Any], latent_dim: int, conditional: bool) -> Cost:
+def check_graph(graph: dict[str, Any], latent_dim: int, classes: int) -> Cost:
     """Check a decoded graph (`onnxschema.GRAPH`) against the contract and against bounds.
 
     Args:
         graph: the graph as decoded.
         latent_dim: width of the latent input that the metadata announces.
-        conditional: whether there are classes, and so a label input.
+        classes: how many there are; with any there is a label input.
 
     Returns:
         What one sample takes.
@@ -488,7 +508,7 @@ def check_graph(graph: dict[str, Any], latent_dim: int, conditional: bool) -> Co
         GraphError: the graph differs from the contract, is inconsistent or asks for too much.
     """
     _require(0 < len(graph["nodes"]) <= MAX_NODES, f"it has {len(graph['nodes'])} nodes")
-    _check_interface(graph, latent_dim, conditional)
+    _check_interface(graph, latent_dim, bool(classes))
     constants: dict[str, _Tensor] = {}
     for tensor in graph["initializers"]:
         name = tensor.get("name", "")
@@ -497,7 +517,7 @@ def check_graph(graph: dict[str, Any], latent_dim: int, conditional: bool) -> Co
             "constants clash",
         )
         constants[name] = _read_constant(tensor)
-    runs = [_run_shapes(graph, constants, batch, latent_dim) for batch in _BATCHES]
+    runs = [_run_shapes(graph, constants, batch, latent_dim, classes) for batch in _BATCHES]
     for costs in zip(*runs, strict=True):
         for sizes in zip(*costs, strict=True):
             _check_growth(sizes)

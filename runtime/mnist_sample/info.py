@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import onnxruntime
 
 from mnist_sample import __version__
+from mnist_sample.engine import onnxruntime
 from mnist_sample.errors import ProviderError
 from mnist_sample.modelfile import ModelFile, read_model
 from mnist_sample.session import ProviderChoice, open_session
@@ -39,7 +39,7 @@ def describe(path: Path | None) -> str:
 def _describe_model(model: ModelFile) -> list[str]:
     classes = " ".join(model.classes) if model.classes else "none (unconditional)"
     return [
-        f"model: {model.path}, {len(model.content):,} bytes",
+        f"model: {_clean(model.path)}, {len(model.content):,} bytes",
         f"sha256: {model.sha256}",
         f"architecture: {_clean(model.architecture)}, latent of {model.latent_dim}, "
         f"{model.cost.multiplies / 1e6:.2f} million multiplications per digit",

@@ -21,6 +21,7 @@ from mnist_sample.protobuf import MalformedError, Message, decode
 BUNDLED: Final = Path(__file__).with_name("generator.onnx")
 _Json = TypeVar("_Json", list[Any], dict[str, Any])
 MAX_CLASS_NAME: Final = 32
+_PIECE: Final = 2**20
 _MAX_JSON: Final = 2**20
 """Characters of one metadata entry; lists in lists take a hundred times their text in memory."""
 _MAX_COMPLAINT: Final = 400
@@ -32,6 +33,8 @@ _DIGEST_ENTRY: Final = (
     + bytes([0x12, _DIGEST_LENGTH])
 )
 """How a metadata entry with this key begins on disk: field 1 is the key, field 2 the value."""
+_MIN_OPSET: Final = 13
+"""What `graphcheck` knows of operators holds from here on: in 12, axes are attributes."""
 _REMEDY: Final = "make it again with `python -m export`, or leave out --model to use the bundled one"
 
 
@@ -107,20 +110,24 @@ def _read_bounded(path: Path) -> bytes:
         if path.is_dir():
             raise ModelFileError(f"{path} is a folder, not a model file: name the .onnx file in it")
         with path.open("rb") as file:
-            content = file.read(contract.MAX_FILE_BYTES + 1)
+            content = bytearray()  # in pieces, so that a small file takes little memory
+            while len(content) <= contract.MAX_FILE_BYTES and (piece := file.read(_PIECE)):
+                content += piece
     except FileNotFoundError:
         if path == BUNDLED:
             raise ModelFileError("this installation has no bundled model: name one with --model") from None
         raise ModelFileError(f"model file {path} does not exist: check the path given to --model") from None
     except OSError as error:
         raise ModelFileError(f"cannot read model file {path}: {error.strerror or error}") from None
+    except ValueError:  # a NUL, or what the file system's encoding lacks
+        raise ModelFileError(f"no file can be named {str(path)!r}: check the path given to --model") from None
     if not content:
         raise ModelFileError(f"model file {path} is empty: {_REMEDY}")
     if len(content) > contract.MAX_FILE_BYTES:
         raise ModelFileError(
             f"model file {path} is larger than {contract.MAX_FILE_BYTES >> 20} MiB, the most that is read"
         )
-    return content
+    return bytes(content)
 
 
 def _check_identity(content: bytes, metadata: dict[str, str]) -> None:
@@ -187,6 +194,13 @@ def _collect_metadata(envelope: Message) -> dict[str, str]:
     return metadata
 
 
+def _check_opset(opsets: list[Message]) -> None:
+    if any(opset.get("domain", "") not in ("", "ai.onnx") for opset in opsets):
+        raise ModelFileError("it needs operators beyond the ONNX standard")
+    if len(opsets) != 1 or opsets[0].get("version", 0) < _MIN_OPSET:
+        raise ModelFileError(f"it does not name one opset of the ONNX standard, of {_MIN_OPSET} or more")
+
+
 def parse_model(content: bytes, path: Path) -> ModelFile:
     """Check the bytes of a model file and return what they say.
 
@@ -203,12 +217,11 @@ def parse_model(content: bytes, path: Path) -> ModelFile:
     _check_identity(content, metadata)
     if envelope["training"] or envelope["functions"]:
         raise ModelFileError("it holds functions or a training graph, which a generator does not need")
-    if any(opset.get("domain", "") not in ("", "ai.onnx") for opset in envelope["opsets"]):
-        raise ModelFileError("it needs operators beyond the ONNX standard")
+    _check_opset(envelope["opsets"])
     classes, latent_dim = _read_classes(metadata), _read_latent_dim(metadata)
     try:
         graph = decode(bytes(envelope["graph"]), GRAPH)
-        cost = check_graph(graph, latent_dim, bool(classes))
+        cost = check_graph(graph, latent_dim, len(classes))
     except (MalformedError, GraphError) as error:
         raise ModelFileError(f"its graph is not one this version runs: {error}") from None
     return ModelFile(

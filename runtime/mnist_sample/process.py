@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, NoReturn
 
+from mnist_sample.text import make_printable
+
 INTERRUPTED: Final = "interrupted; nothing half-written is left"
 INTERRUPTED_CODE: Final = 130
 """What shells give for a process that Ctrl-C ended."""
-_ENDING: Final = [getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n)]
-"""Signals that ask a process to end; Windows has no SIGHUP."""
+_NAMES: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
+_ENDING: Final = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+"""Signals that ask a process to end; Windows has but two of them."""
 _PATIENCE_SECONDS: Final = 5.0
 """How long signals after the first do not disturb the removal of temporary files."""
 
@@ -121,7 +124,7 @@ def collect_garbage_again() -> None:
 def complain(message: str, exit_code: int) -> int:
     """Print a message on stderr and return the exit code that goes with it."""
     with contextlib.suppress(OSError):  # the exit code tells it too
-        print(f"mnist-sample: {message}", file=sys.stderr)
+        print(f"mnist-sample: {make_printable(message)}", file=sys.stderr)  # it may name a stranger's file
     return exit_code
 
 

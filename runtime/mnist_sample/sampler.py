@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import operator
 import os
+import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, SupportsIndex
@@ -35,7 +36,7 @@ table of normal quantiles and the graph's weights push each other out of the cac
 between them costs. CPU seconds for 200,000 digits, median of 5: 6.37 for 512 beside 6.19 for 1,024; then 6.23
 for 1,024, 6.12 for 2,048, and 6.11 for 8,192."""
 _MAX_BATCH_ELEMENTS: Final = 2**25
-"""Values held for one batch: a wide generator gets smaller batches, 128 MiB at most."""
+"""Values held for one batch: a wide generator gets smaller batches, 128 MiB for each thread at most."""
 _ROW_MULTIPLE: Final = 8
 """Batches are filled up to a multiple of this, so that a lone sample takes the kernels that many take: matrix
 products of one row may round differently."""
@@ -131,10 +132,10 @@ class Sampler:
 
     def sample(
         self,
-        n: int,
+        n: SupportsIndex,
         labels: int | Sequence[int] | NDArray[np.integer] | None = None,
-        seed: int = 0,
-        start: int = 0,
+        seed: SupportsIndex = 0,
+        start: SupportsIndex = 0,
         truncation: float = 1.0,
     ) -> Samples:
         """Draw `n` digits at once.
@@ -153,8 +154,12 @@ class Sampler:
             TypeError: a number is no integer.
             UsageError: an argument is out of range, or labels were given to an unconditional model.
             ProviderError: the provider failed.
+            MemoryError: so many fit no array here.
         """
         batches = self.stream(n, labels, seed, start, truncation)  # refuses what is out of range
+        n = operator.index(n)
+        if n > sys.maxsize // contract.IMAGE_SIZE**2:
+            raise MemoryError(f"{n} digits fit no array: draw them with `stream`")
         images = np.empty((n, contract.IMAGE_SIZE, contract.IMAGE_SIZE), dtype=np.uint8)
         drawn = np.empty(len(images), dtype=np.int64)
         at = 0
@@ -166,10 +171,10 @@ class Sampler:
 
     def stream(
         self,
-        n: int | None = None,
+        n: SupportsIndex | None = None,
         labels: int | Sequence[int] | NDArray[np.integer] | None = None,
-        seed: int = 0,
-        start: int = 0,
+        seed: SupportsIndex = 0,
+        start: SupportsIndex = 0,
         truncation: float = 1.0,
     ) -> Generator[Samples]:
         """Draw digits batch by batch, in order and in constant memory.
@@ -186,6 +191,7 @@ class Sampler:
         """
         # Python's own integers: numpy's wrap around.
         n, seed, start = _as_integer(n), operator.index(seed), operator.index(start)
+        truncation = float(truncation)
         check_range(seed, start, n or 0)
         if not 0.0 <= truncation <= MAX_TRUNCATION:
             raise UsageError(f"truncation {truncation} is out of range: use 0 to {MAX_TRUNCATION:g}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final, Literal, NamedTuple, cast
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from mnist_sample import contract
@@ -17,6 +16,7 @@ from mnist_sample.cuda import (
     find_device_problem,
     find_package_problem,
 )
+from mnist_sample.engine import onnxruntime
 from mnist_sample.errors import ModelFileError, ProviderError
 from mnist_sample.modelfile import ModelFile
 from mnist_sample.text import first_line
@@ -69,7 +69,8 @@ def _open_cpu(model: ModelFile) -> onnxruntime.InferenceSession:
     except Exception as error:  # onnxruntime's exceptions have no common base of their own
         raise ModelFileError(
             f"onnxruntime {onnxruntime.__version__} cannot load model file {model.path}: "
-            f"{first_line(error, _MESSAGE_LETTERS)}"
+            f"{first_line(error, _MESSAGE_LETTERS)}; upgrade onnxruntime, or make the file again with "
+            "`python -m export`"
         ) from None
 
 
@@ -141,6 +142,7 @@ def run_graph(opened: OpenSession, feeds: dict[str, NDArray[Any]], output: str) 
 
     Raises:
         ProviderError: the provider failed; there is no going on with another.
+        MemoryError: the batch is too large for this machine.
     """
     options = None
     if opened.provider == "cuda":  # whose session says more than the error does
@@ -148,7 +150,11 @@ def run_graph(opened: OpenSession, feeds: dict[str, NDArray[Any]], output: str) 
         options.log_severity_level = _FATAL
     try:
         return cast(NDArray[Any], opened.session.run([output], feeds, options)[0])
+    except MemoryError:
+        raise
     except Exception as error:
+        if "bad_alloc" in str(error):
+            raise MemoryError from None
         remedy = f"; run with --provider cpu, or mend CUDA: {INSTALL}" if opened.provider == "cuda" else ""
         raise ProviderError(
             f"{opened.provider.upper()} failed while drawing: {first_line(error, _MESSAGE_LETTERS)}{remedy}"

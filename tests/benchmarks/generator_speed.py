@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 import onnx
-import onnxruntime
 import torch
 import typer
 from matplotlib.figure import Figure
 
 from export.convert import annotate, build_graph, describe
 from mnist_sample import contract
+from mnist_sample.engine import onnxruntime
 from mnist_sample.modelfile import ModelFile, parse_model
 from models.checkpoint import Checkpoint
 from models.registry import get_architecture

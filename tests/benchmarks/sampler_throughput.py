@@ -15,10 +15,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import onnxruntime
 import torch
 
 from mnist_sample import contract
+from mnist_sample.engine import onnxruntime
 from mnist_sample.modelfile import ModelFile, read_model
 from mnist_sample.randomness import draw_labels, draw_latents
 from models.registry import get_architecture

@@ -42,7 +42,7 @@ class MissingEngineError(Exception):
 
 def run_onnxruntime(path: Path, inputs: Arrays) -> Answer:
     """Run the file in the onnxruntime of this Python, on the CPU."""
-    import onnxruntime
+    from mnist_sample.engine import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     image, sample = session.run(["image", "sample"], inputs)

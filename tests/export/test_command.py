@@ -22,7 +22,7 @@ from export.command import run_command
 from export.run import Options, Report
 from mnist_sample.modelfile import read_model
 from tests.calling import call
-from tests.environment import ROOT, environment
+from tests.environment import ROOT, environment, leftovers
 from tests.export.exported import Exported
 from tests.models import strangers
 
@@ -217,3 +217,8 @@ def test_ctrl_c_while_torch_is_imported_ends_it_in_one_line(how: str, tmp_path: 
     assert ended.returncode in (130, -signal.SIGINT)  # Python itself may choose the second; shells show 130
     assert ended.stderr == "error: interrupted; nothing half-written is left\n"
     assert ended.stdout == ""
+
+
+@pytest.mark.parametrize("module", ["export.command", "train.evaluate.features"])
+def test_onnxruntime_keeps_no_record_here_either(module: str, tmp_path: Path) -> None:
+    assert leftovers(tmp_path, "-c", f"import {module}") == []

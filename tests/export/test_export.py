@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 
@@ -23,6 +22,7 @@ from export.checks.structure import MAX_OPSET, SLACK_BYTES, check_lean
 from export.errors import CheckpointRefusedError, ExportError, MetadataError, ValueMismatchError
 from export.run import check, export
 from mnist_sample import contract
+from mnist_sample.engine import onnxruntime as ort
 from mnist_sample.errors import MnistSampleError, OutputError, ProviderError, UsageError
 from mnist_sample.info import describe
 from mnist_sample.modelfile import read_model

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 
+from mnist_sample.engine import onnxruntime
 from mnist_sample.errors import MnistSampleError
 from mnist_sample.modelfile import read_model
 from mnist_sample.sampler import count_cpus

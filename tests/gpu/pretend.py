@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import sys
 
-import onnxruntime
-
 import mnist_sample.session
 from mnist_sample.__main__ import main
+from mnist_sample.engine import onnxruntime
 
 
 def pretend(what: str) -> None:

@@ -9,9 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-import onnxruntime
-
 from mnist_sample.cuda import find_device_problem
+from mnist_sample.engine import onnxruntime
 from tests.environment import environment
 from tests.gpu.children import is_plain_failure, run_command
 from tests.gpu.context import Context

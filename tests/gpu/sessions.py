@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime import OrtValue
 
 from mnist_sample import contract
+from mnist_sample.engine import onnxruntime
 from mnist_sample.modelfile import ModelFile
 from mnist_sample.randomness import draw_labels, draw_latents
 from mnist_sample.session import ProviderChoice
@@ -73,9 +72,11 @@ class BoundBatch:
     def __init__(self, session: onnxruntime.InferenceSession, provider: str, feeds: Feeds) -> None:
         self._session = session
         self._feeds = feeds
-        self._inputs = {name: OrtValue.ortvalue_from_numpy(rows, provider, 0) for name, rows in feeds.items()}
+        self._inputs = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(rows, provider, 0) for name, rows in feeds.items()
+        }
         shape = [len(feeds[contract.INPUT_LATENT]), contract.IMAGE_SIZE, contract.IMAGE_SIZE]
-        self._images = OrtValue.ortvalue_from_shape_and_type(shape, np.uint8, provider, 0)
+        self._images = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, np.uint8, provider, 0)
         self._binding = session.io_binding()
         for name, value in self._inputs.items():
             self._binding.bind_ortvalue_input(name, value)

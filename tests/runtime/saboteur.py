@@ -2,7 +2,8 @@
 
 `python -m tests.runtime.saboteur ACCIDENT ARGUMENTS...`: `kill`, `term` and `hangup` send this process the
 signal, `term twice` sends it again while a folder is removed, `interrupt while renaming` sends SIGINT before
-each file takes its place, and `interrupt at end` once all is written. `ACCIDENT` may also be `full`, which
+each file takes its place, `interrupt while naming` once a temporary file or folder is made, and `interrupt
+at end` once all is written. `ACCIDENT` may also be `full`, which
 lets no file grow beyond a kilobyte or so, or `none`. With `WORKERS=1` in the environment, folders are written
 by worker processes; their ids are printed before the accident, `term at start` sends SIGTERM while they
 start, and `kill a worker` kills one.
@@ -16,6 +17,7 @@ import resource
 import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import process
 from pathlib import Path
@@ -51,6 +53,17 @@ def signalled_before(call: Callable[..., Any], number: signal.Signals = signal.S
     return signalled
 
 
+def interrupted_after(call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `call` with SIGINT to this process before it returns."""
+
+    def interrupted(*passed: Any, **named: Any) -> Any:
+        made = call(*passed, **named)
+        signal.raise_signal(signal.SIGINT)
+        return made
+
+    return interrupted
+
+
 def wait_as_worker() -> None:
     """Do what a worker process does while there is nothing to write."""
     start_worker()
@@ -68,6 +81,9 @@ def main(accident: str, arguments: list[str]) -> None:
         mock.patch("shutil.rmtree", signalled_before(shutil.rmtree)).start()
     if accident == "interrupt while renaming":
         mock.patch.object(Path, "replace", signalled_before(Path.replace, signal.SIGINT)).start()
+    if accident == "interrupt while naming":
+        for name in ("mkstemp", "mkdtemp"):
+            mock.patch(f"tempfile.{name}", interrupted_after(getattr(tempfile, name))).start()
     if accident == "interrupt at end":
         ending = signalled_before(command_process.end, signal.SIGINT)
         mock.patch("mnist_sample.process.end", ending).start()

@@ -120,6 +120,54 @@ def test_processes_started_while_signals_are_held_get_none() -> None:
     assert {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} <= set(map(int, done.stdout.split()))
 
 
+def test_interrupted_when_only_the_system_knows_the_temporary_name(
+    target: list[str], conditional: Path, tmp_path: Path
+) -> None:
+    done = sabotage("interrupt while naming", "--model", conditional, *SMALL, *target)
+    assert (done.returncode, done.stderr) == (
+        130,
+        "mnist-sample: interrupted; nothing half-written is left\n",
+    )
+    check_untouched(tmp_path)
+
+
+FIRST_WORKER_S_MASK = """
+import contextlib, signal
+from mnist_sample import folder
+if __name__ == "__main__":
+    with contextlib.ExitStack() as stack:
+        pool = folder._start_workers(stack)
+        print(*map(int, pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, []).result()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows masks no signals")
+def test_workers_do_not_hear_ctrl_c(tmp_path: Path) -> None:
+    """A terminal sends it to all processes, and one that starts would answer with a traceback."""
+    program = tmp_path / "program.py"
+    program.write_text(FIRST_WORKER_S_MASK)
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
+    assert signal.SIGINT in map(int, done.stdout.split())
+
+
+def test_a_folder_in_the_way_of_a_picture(
+    conditional: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_the_way = tmp_path / "seed0_index00000001_digit7.png"
+    out = ["--model", str(conditional), *SMALL, "--digits", "7", "--n", "3", "--out", f"{tmp_path}/"]
+    in_the_way.mkdir()
+    assert run_arguments(out) == 1
+    said = f"mnist-sample: cannot write {in_the_way}: it is a folder; remove it, or write elsewhere\n"
+    assert capsys.readouterr().err == said
+    assert list(tmp_path.iterdir()) == [in_the_way]
+
+
+def test_interrupted_while_pictures_take_their_places(conditional: Path, tmp_path: Path) -> None:
+    arguments = ["--model", conditional, *SMALL, "--n", "20", "--out", f"{tmp_path}/"]
+    assert sabotage("interrupt while renaming", *arguments).returncode == 130
+    assert len(list(tmp_path.iterdir())) == 20
+
+
 def test_interrupted_once_all_is_written(conditional: Path, tmp_path: Path) -> None:
     done = sabotage("interrupt at end", "--quiet", "--model", conditional, "--out", f"{tmp_path}/a.npy")
     assert done.returncode == 128 + signal.SIGINT

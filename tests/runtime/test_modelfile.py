@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -235,6 +236,40 @@ def _lone_channel(model: ModelProto) -> None:
     )
 
 
+def _pad_output(model: ModelProto) -> None:
+    """Add a transposed convolution for which onnxruntime 1.22 to 1.27 read memory that is not theirs."""
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((4, 1, 2, 2), np.float32), "window"))
+    model.graph.node.append(
+        helper.make_node(
+            "ConvTranspose",
+            ["maps", "window"],
+            ["spread"],
+            dilations=[2, 2],
+            output_padding=[1, 1],
+            pads=[1, 1, 2, 2],
+        )
+    )
+
+
+def _pick_beyond(model: ModelProto) -> None:
+    model.graph.initializer.append(numpy_helper.from_array(np.array([4]), "beyond"))
+    model.graph.node.append(helper.make_node("Gather", ["maps", "beyond"], ["picked"], axis=1))
+
+
+def _flatten_axes(model: ModelProto) -> None:
+    (axes,) = (constant for constant in model.graph.initializer if constant.name == "axis")
+    del axes.dims[:]
+
+
+def _opset(*versions: int) -> Edit:
+    def edit(model: ModelProto) -> None:
+        model.opset_import[0].version = versions[0]
+        for version in versions[1:]:
+            model.opset_import.add(version=version)
+
+    return edit
+
+
 def _name_at_length(model: ModelProto) -> None:
     _node("Relu")(model).op_type = "x" * 1_000_000
 
@@ -263,6 +298,7 @@ EDITS: list[tuple[Edit, str]] = [
     (_set(contract.KEY_CLASSES, '["0", "0"]'), "class names"),
     (_set(contract.KEY_CLASSES, '["\\u001b[2J"]'), "class names"),
     (_set(contract.KEY_CLASSES, "[]"), "inputs are not latent"),
+    (_set(contract.KEY_CLASSES, json.dumps(list("0123456789X"))), "Gather: too few rows for 11 classes"),
     (_set(contract.KEY_LATENT_DIM, "9"), "inputs are not latent, label"),
     (_set(contract.KEY_LATENT_DIM, "1000000"), "latent size"),
     (_repeat_metadata, "twice"),
@@ -282,9 +318,14 @@ EDITS: list[tuple[Edit, str]] = [
     (_SHUFFLE, "Transpose: it mixes the samples of a batch"),
     (_ADD_UP, "Gemm: it mixes the samples of a batch"),
     (_ADD_FIRST, "Gather: it mixes the samples of a batch"),
-    (_PICK_BY_LABEL, "Gather: it mixes the samples of a batch"),
+    (_PICK_BY_LABEL, "Gather: too few rows for 10 classes"),
     (_LEAD, "Unsqueeze: it mixes the samples of a batch"),
     (_open_windows, "too much memory"),
+    (_pad_output, "output_padding is out of bounds"),
+    (_pick_beyond, "Gather: an index is out of bounds"),
+    (_flatten_axes, "the axes are not constant"),
+    (_opset(12), "does not name one opset of the ONNX standard, of 13 or more"),
+    (_opset(18, 13), "does not name one opset"),
     (_lone_channel, "too much memory"),
     (_name_at_length, "^.{1,600}$"),
     (_attribute("Conv", "strides", [0, 1]), "strides is out of bounds"),
@@ -343,7 +384,7 @@ def test_a_graph_that_only_onnxruntime_refuses(tmp_path: Path) -> None:
         model.opset_import[0].version = 999
 
     path = Standin().save(tmp_path / "edited.onnx", edit)
-    with pytest.raises(ModelFileError, match=r"onnxruntime .* cannot load"):
+    with pytest.raises(ModelFileError, match=r"onnxruntime .* cannot load .*; upgrade onnxruntime, or make"):
         Sampler(path, "cpu")
 
 
@@ -358,6 +399,26 @@ def test_a_file_cannot_steer_the_terminal_through_onnxruntime(tmp_path: Path, pr
     with pytest.raises(ModelFileError, match=r"cannot load .*\?\[2J\?\[31mdone") as raised:
         Sampler(path, provider)
     assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J\x07red.onnx", "gone.onnx\nmnist-sample: all is well"])
+def test_a_file_s_name_cannot_steer_the_terminal(
+    conditional: Path, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    assert run_arguments(["--model", str(path)]) == 1
+    said = capsys.readouterr().err
+    assert said.endswith(" does not exist: check the path given to --model\n")
+    assert said.removesuffix("\n").isprintable()
+    path.write_bytes(conditional.read_bytes())
+    assert run_arguments(["--model", str(path), "--info"]) == 0
+    assert all(line.isprintable() for line in capsys.readouterr().out.split("\n"))
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(ModelFileError, match=r"^(no file can be named|.* does not exist)"):
+        Sampler(name)
 
 
 def _use_every_operator(model: ModelProto) -> None:

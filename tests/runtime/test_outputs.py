@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -327,6 +328,32 @@ def test_other_names_of_stdout(conditional: Path, tmp_path: Path, name: str) -> 
         command = [sys.executable, "-m", "mnist_sample", "--model", str(conditional), "--format", "npy"]
         subprocess.run([*command, "--out", name], stdout=file, check=True)
     assert target.read_bytes().startswith(b"kept\x93NUMPY")
+
+
+def test_what_the_shell_opened_is_written_to_and_not_replaced(conditional: Path, tmp_path: Path) -> None:
+    target = tmp_path / "a.npy"
+    with target.open("wb") as file:
+        file.write(b"head")
+        file.flush()
+        out = ["--format", "npy", "--out", f"/dev/fd/{file.fileno()}"]
+        command = [sys.executable, "-m", "mnist_sample", "--model", str(conditional), *out]
+        subprocess.run(command, pass_fds=[file.fileno()], check=True)
+        file.write(b"tail")
+    written = target.read_bytes()
+    assert written.startswith(b"head\x93NUMPY")
+    assert written.endswith(b"tail")
+    assert len(written) == 4 + 128 + 5 * 28 * 28 + 4
+
+
+def test_the_model_is_not_written_over(
+    conditional: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "model.onnx"
+    shutil.copy(conditional, model)
+    content = model.read_bytes()
+    assert run_arguments(["--model", str(model), "--out", str(model), "--format", "npy"]) == 2
+    assert "is read here, and cannot be written too" in capsys.readouterr().err
+    assert model.read_bytes() == content
 
 
 def test_a_file_s_suffix_may_be_any_with_a_format(draw: Any, tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 
 from mnist_sample import cuda, session
 from mnist_sample.cli import run_arguments
 from mnist_sample.cuda import Problem, explain_load_failure, find_device_problem, find_package_problem
+from mnist_sample.engine import onnxruntime
 from mnist_sample.errors import ProviderError, UsageError
 from mnist_sample.sampler import Sampler
 

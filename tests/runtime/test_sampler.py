@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +23,16 @@ from mnist_sample.walk import slerp
 def test_the_package_offers_the_sampler() -> None:
     assert mnist_sample.Sampler is Sampler
     assert mnist_sample.Samples is Samples
-    with pytest.raises(AttributeError):
-        _ = mnist_sample.Trainer
+    with pytest.raises(AttributeError, match="no attribute 'Trainer'"):
+        _ = vars(mnist_sample)["__getattr__"]("Trainer")
+    program = "import mnist_sample; print('Sampler' in dir(mnist_sample))"  # before it is loaded
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout == "True\n"
+
+
+def test_more_digits_than_an_array_holds(sampler: Sampler) -> None:
+    with pytest.raises(MemoryError):
+        sampler.sample(2**62)
 
 
 def test_shapes_and_types(sampler: Sampler) -> None:

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from mnist_sample import __version__
+from tests.environment import leftovers
 
 LIST_MODULES = """
 import json, sys
@@ -58,3 +60,10 @@ def test_shell_completion() -> None:
         COMP_CWORD="1",
     )
     assert options.split() == ["--truncation"]
+
+
+def test_onnxruntime_keeps_no_record_of_who_draws_where(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    out = str(tmp_path / "digits.npy")
+    drawing = ["-m", "mnist_sample", "-q", "--provider", "cpu", "--n", "1", "--out", out]
+    assert leftovers(tmp_path / "home", *drawing) == []

@@ -96,7 +96,7 @@ DAMAGES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "empty": (IMAGES, lambda: b"", "ends within its header"),
     "truncated": (IMAGES, lambda: images_idx(make_images(48))[:-1], "is truncated: 37631 of 37632 bytes"),
     "count too small": (IMAGES, lambda: images_idx(make_images(48)) + b"\0", "goes on after the 37632 bytes"),
-    "no images": (IMAGES, lambda: images_idx(make_images(0)), "announces 0 items"),
+    "no images": (IMAGES, lambda: images_idx(make_images(0)), "holds nothing"),
     "billions": (IMAGES, lambda: struct.pack(">4I", 0x803, 2**32 - 1, 28, 28), "announces 4294967295 items"),
     "32 pixels": (IMAGES, lambda: images_idx(np.zeros((48, 32, 32), np.uint8)), "32 x 32 pixels; only 28"),
     "not square": (IMAGES, lambda: images_idx(np.zeros((48, 28, 27), np.uint8)), "28 x 27 pixels; only 28"),

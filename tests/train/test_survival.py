@@ -23,11 +23,13 @@ from tests.train.children import KILLED_WRITES, make_context, run_and_die
 from tests.train.idx_files import LABELS, write_folder
 from tests.train.running import (
     TINY,
+    assert_same_values,
     assert_same_weights,
     begin,
     go_on,
     read_metrics,
     strike,
+    weights_of,
 )
 from train.claim import claim
 from train.config import make_config
@@ -286,6 +288,29 @@ def test_a_finished_run_is_closed_anew_without_some_of_its_files(
     assert {path.name for path in folder.iterdir()} == {path.name for path in finished.iterdir()}
 
 
+@pytest.mark.parametrize("damage", ["junk", "of another step"])
+def test_a_finished_run_is_closed_anew_with_files_that_were_damaged(
+    damage: str, data: Path, finished: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    (folder / "reals.png").write_bytes(b"junk")
+    (folder / "gen.pt").write_bytes(b"junk")
+    if damage == "of another step":
+        begin(data, tmp_path / "longer", steps=7)
+        shutil.copy(tmp_path / "longer" / "gen.pt", folder)
+    go_on(folder)
+    assert_same_values(weights_of(folder), weights_of(finished))
+    assert (folder / "reals.png").read_bytes() == (finished / "reals.png").read_bytes()
+
+
+def test_what_stands_in_the_way_is_named(finished: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy", ignore=shutil.ignore_patterns("samples"))
+    (folder / "samples").write_text("mine")
+    with pytest.raises(OutputError, match=r"cannot write to .*/copy/samples: .*\nmend that; what was saved"):
+        go_on(folder)
+    assert (folder / "samples").read_text() == "mine"
+
+
 def fail(patch: pytest.MonkeyPatch, module: ModuleType, name: str, number: int) -> None:
     """Let a system call fail from now on."""
 
@@ -314,7 +339,8 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one_whole(
         with pytest.raises(OutputError) as failed:
             begin(data, tmp_path / "run", save_every=0)
     assert os.strerror(number) in str(failed.value)
-    assert "saved at step 3 is whole" in str(failed.value)
+    remedy = {errno.ENOSPC: "make room", errno.EROFS: "mend that"}[number]
+    assert f"\n{remedy}; what was saved at step 3 is whole" in str(failed.value)
     assert f"python -m train --resume {tmp_path / 'run'}" in str(failed.value)
     assert checkpoint.read(tmp_path / "run" / "gen.pt")[0].training["steps"] == 3
     assert not [path.name for path in (tmp_path / "run").iterdir() if path.name.endswith(".tmp")]
@@ -328,6 +354,10 @@ def test_a_full_disk_before_the_first_checkpoint_says_so(
     strike(monkeypatch, 1, lambda _state: fail(monkeypatch, os, "fsync", errno.ENOSPC))
     with pytest.raises(OutputError, match=r"No space left.*\nnothing was saved yet"):
         begin(data, tmp_path / "run")
+    with pytest.raises(UsageError, match=r"holds a run that has saved nothing: .* choose another --out"):
+        begin(data, tmp_path / "run")
+    with pytest.raises(ResumeError, match=r"stopped before its first checkpoint: begin a new one"):
+        go_on(tmp_path / "run")
 
 
 def test_a_folder_that_vanishes_ends_in_one_message(

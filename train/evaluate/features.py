@@ -8,8 +8,9 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
 import torch
+
+from mnist_sample.engine import onnxruntime as ort
 
 CLASSIFIER_PATH: Final = Path(__file__).with_name("classifier.onnx")
 INPUT_IMAGE: Final = "image"
