@@ -9,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,47 @@ def test_a_file_of_a_folder_can_be_drawn_again_from_its_text(
         again = sampler.sample(1, int(text["digit"]), int(text["seed"]), int(text["index"]))
         with Image.open(file) as image:
             np.testing.assert_array_equal(np.asarray(image), again.images[0])
+
+
+def test_a_class_s_name_does_not_leave_the_folder(draw: Any, tmp_path: Path) -> None:
+    model = Standin(classes=("../up", "a/b")).save(tmp_path / "model.onnx")
+    draw("--digits", "../up,a/b", "--out", f"{tmp_path}/new/", model=model)
+    names = {path.name for path in (tmp_path / "new").iterdir()}
+    assert names == {"seed0_index00000000_digit.._up.png", "seed0_index00000001_digita_b.png"}
+
+
+def test_a_new_folder_is_as_open_as_others(draw: Any, tmp_path: Path) -> None:
+    draw("--out", f"{tmp_path}/new/")
+    (tmp_path / "usual").mkdir()
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_walk_is_truncated_too(draw: Any, sampler: Sampler, tmp_path: Path) -> None:
+    draw("--digits", "3", "--truncation", 0.3, "--scale", 1, "--out", tmp_path / "a.gif")
+    with Image.open(tmp_path / "a.gif") as gif:
+        first = np.asarray(gif.convert("L"))
+    np.testing.assert_array_equal(first, sampler.sample(1, labels=3, truncation=0.3).images[0])
+
+
+def test_a_sheet_may_be_too_large_by_its_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_arguments(["--n", "5", "--scale", "1000", "--out", str(tmp_path / "a.png")]) == 2
+    assert "too large for one picture" in capsys.readouterr().err
+
+
+def test_an_archive_does_not_tell_when_it_was_made(draw: Any, tmp_path: Path) -> None:
+    draw("--out", tmp_path / "a.npz")
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_bytes_and_the_show_do_not_mix(
+    draw: Any, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    draw("--out", tmp_path / "a.npy")
+    draw("--out", "-", "--format", "npy", "--show")
+    told = capfdbinary.readouterr()
+    assert told.out == (tmp_path / "a.npy").read_bytes()
+    assert told.err
 
 
 def test_a_folder_keeps_what_others_put_there(draw: Any, tmp_path: Path) -> None:

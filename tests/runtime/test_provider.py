@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from onnx import ModelProto
 
-from mnist_sample import cuda, session
+from mnist_sample import contract, cuda, session
 from mnist_sample.cli import run_arguments
 from mnist_sample.cuda import Problem, explain_load_failure, find_device_problem, find_package_problem
 from mnist_sample.engine import onnxruntime
 from mnist_sample.errors import ProviderError, UsageError
 from mnist_sample.sampler import Sampler
+from tests.runtime.edits import set_metadata
+from tests.runtime.standin import Standin
 
 NO_GPU = Problem("no NVIDIA GPU was found", "run on a machine that has one, or use --provider cpu")
 BOTH = ["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -295,6 +299,26 @@ def test_without_a_driver(monkeypatch: pytest.MonkeyPatch, card: bool, cause: st
 
 
 @pytest.mark.usefixtures("no_gpu")
+def test_info_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = json.dumps({"data": "\x1b[2Jdone", "\x1b[31mkey": "x" * 10_000})
+    tables = (
+        contract.KEY_TRAINING,
+        contract.KEY_VERSIONS,
+        contract.KEY_VERIFICATION,
+        contract.KEY_EVALUATION,
+    )
+    texts = (contract.KEY_ARCHITECTURE, contract.KEY_CHECKPOINT_SHA256)
+
+    def edit(model: ModelProto) -> None:
+        for key, value in [*((key, facts) for key in tables), *((key, "\x1b[2J") for key in texts)]:
+            set_metadata(key, value)(model)
+
+    path = Standin().save(tmp_path / "model.onnx", edit)
+    assert run_arguments(["--info", "--model", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all(line.isprintable() and len(line) < 2100 for line in lines)
+
+
 def test_info_tells_facts_quality_and_providers(
     conditional: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

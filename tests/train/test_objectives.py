@@ -14,11 +14,34 @@ from models.digits import DigitsConfig, DigitsGenerator
 from train.config import DEFAULTS
 from train.distributed import World
 from train.entropy import DIRECTIONS, FLOOR, generate_around, local_entropy
-from train.objectives import relativistic_d, relativistic_g
+from train.objectives import Judge, bce_d, bce_g, relativistic_d, relativistic_g
 from train.step import draw_moves, draw_probe
 
 CPU = torch.device("cpu")
 CONFIG = replace(DEFAULTS["digits"], batch_size=50)
+
+
+def judge_by_ink(weight: float) -> Judge:
+    """Return a discriminator that takes a digit for the more real the more ink it has; or the less."""
+    return lambda images, *_: weight * images.flatten(1).mean(1, keepdim=True)
+
+
+def test_each_side_is_paid_for_what_it_should_do() -> None:
+    real, fake = torch.ones(4, 1, 28, 28), -torch.ones(4, 1, 28, 28)
+    right, wrong, config = judge_by_ink(5.0), judge_by_ink(-5.0), replace(CONFIG, gamma=0.0)
+    d_right, on_real = relativistic_d(right, real, fake, [], config, None)
+    d_wrong = relativistic_d(wrong, real, fake, [], config, None)[0]
+    assert d_right.loss < d_wrong.loss
+    assert (d_right.curves < d_wrong.curves).all()
+    deceives, caught = (relativistic_g(right, on_real, shown, [], config) for shown in (real, fake))
+    assert deceives.loss < caught.loss
+    assert deceives.curves[0] < caught.curves[0]
+    assert bce_d(right, real, fake).loss < bce_d(wrong, real, fake).loss
+    assert (bce_d(right, real, fake).curves < bce_d(wrong, real, fake).curves).all()
+    assert bce_g(right, real).loss < bce_g(right, fake).loss
+    heavy = relativistic_d(right, real, fake, [], replace(CONFIG, gamma=3.0), None)[0]
+    assert heavy.penalty > 0
+    assert heavy.loss.item() == pytest.approx((d_right.loss + heavy.penalty).item())
 
 
 @pytest.mark.parametrize("every", [1, 4, 7])

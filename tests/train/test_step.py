@@ -16,8 +16,10 @@ from tests.train.idx_files import make_images
 from train.capture import WARM_UP_STEPS, CapturedStep, prepare_step
 from train.config import DEFAULTS, TUTORIAL_PRINTED, TrainConfig
 from train.distributed import World
+from train.entropy import generate_around, local_entropy
+from train.loop import fraction_done
 from train.state import State, make_state, restore_state, set_stage
-from train.step import DeviceData, clip_gradients
+from train.step import DeviceData, clip_gradients, draw_batch, draw_moves, train_step
 
 CPU = torch.device("cpu")
 LONG = replace(DEFAULTS["digits"], entropy=0.01, legible=0.1, latent_std=0.98, warp=0.5)
@@ -186,3 +188,60 @@ def test_a_discriminator_with_a_head_start_learns_alone_at_first(fraction: float
         for name, network in networks.items()
     }
     assert moved == {"g": moves, "d": True, "average": moves}
+
+
+def test_a_batch_holds_digits_with_their_own_labels_and_latents_of_that_spread() -> None:
+    config = replace(DEFAULTS["digits"], batch_size=4096, latent_std=0.5)
+    state, data = make(config)
+    assert data.labels is not None
+    data.images.copy_((data.labels * 100).view(-1, 1, 1, 1).expand_as(data.images))
+    batch = draw_batch(state, data, config, World())
+    shown = (batch.real[:, 0, 0, 0] + 1) * 127.5
+    assert torch.equal(shown.round().long(), batch.labels[0] * 100)
+    assert batch.latent.std().item() == pytest.approx(0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("arch", list(DEFAULTS))
+def test_adam_has_the_settings_decays(arch: str) -> None:
+    config = DEFAULTS[arch]
+    state, _ = make(config)
+    for optimizer in (state.optimizer_g, state.optimizer_d):
+        assert optimizer.param_groups[0]["betas"] == (config.beta1, config.beta2)
+
+
+def test_two_seeds_begin_with_other_weights_and_draw_other_digits() -> None:
+    one, other = (make(replace(DEFAULTS["digits"], seed=seed))[0] for seed in (0, 1))
+    assert not torch.equal(weights(one.generator), weights(other.generator))
+    assert not torch.equal(one.random.get_state(), other.random.get_state())
+
+
+def weights(module: torch.nn.Module) -> torch.Tensor:
+    """Return all parameters in one row."""
+    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+
+
+def spread_after_training(entropy: float) -> float:
+    """Return how much room a generator's digits take after ten steps, in nats up to a constant."""
+    config = replace(DEFAULTS["digits"], batch_size=16, entropy=entropy, bf16=False)
+    state, data = make(config)
+    for _ in range(10):
+        set_stage(state, config, 0.5)
+        train_step(state, data, config, World())
+    random = torch.Generator().manual_seed(0)
+    latent = torch.randn(16, state.model.latent_dim, generator=random)
+    moves = draw_moves(config, latent, random, World())
+    assert moves is not None
+    with torch.no_grad():
+        return float(local_entropy(generate_around(state.generator, latent, [torch.arange(16) % 3], moves)))
+
+
+def test_entropy_makes_room() -> None:
+    assert spread_after_training(10.0) > spread_after_training(0.001)
+
+
+@pytest.mark.parametrize(("steps", "fraction"), [(None, 0.5), (100, 0.5), (11, 10 / 11)])
+def test_a_run_ends_by_its_steps_or_minutes_whichever_is_first(steps: int | None, fraction: float) -> None:
+    config = replace(DEFAULTS["digits"], steps=steps, minutes=5.0)
+    state, _ = make(config)
+    state.seconds, state.step = 150.0, 10
+    assert fraction_done(state, config) == pytest.approx(fraction)
