@@ -55,13 +55,11 @@ class Finding:
         name: of the check, as the report and the file's metadata call it.
         text: what was found, for people.
         figures: measured differences to keep in the file, by what was compared.
-        complete: whether all was compared that the check is for.
     """
 
     name: str
     text: str
     figures: Mapping[str, float] = field(default_factory=dict)
-    complete: bool = True
 
 
 class _NoClip(TorchFunctionMode):

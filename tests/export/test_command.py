@@ -16,10 +16,7 @@ import torch
 
 import export.checks.whole
 import export.command
-from export.checks import Finding
-from export.checks.whole import check_rebuild
 from export.command import run_command
-from export.run import Options, Report
 from mnist_sample.modelfile import read_model
 from tests.calling import call
 from tests.environment import ROOT, environment, leftovers
@@ -70,21 +67,6 @@ def test_a_closed_stdout_keeps_nothing_from_being_done(tmp_path: Path) -> None:
     done = subprocess.run(shell, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: cannot read checkpoint {tmp_path}")
-
-
-def test_check_says_what_it_could_not_compare(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], digits: Exported
-) -> None:
-    def find(_source: Path, _path: Path, _options: Options, report: Report) -> None:
-        report(Finding("values", "sample differs by 1e-6"))
-        report(check_rebuild(digits.candidate))
-
-    monkeypatch.setattr(export.checks.whole, "exporting_versions", lambda: {"torch": "1.0"})
-    monkeypatch.setattr(export.command, "check", find)
-    assert call(monkeypatch, run_command, "--check", digits.source, digits.path) == 0
-    said = capsys.readouterr().out
-    assert "NOT COMPARED" in said
-    assert said.splitlines()[-1] == f"{digits.path} holds, as far as its values tell"
 
 
 @pytest.mark.parametrize("danger", DANGERS)

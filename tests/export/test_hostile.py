@@ -12,13 +12,21 @@ import pytest
 
 import export.run
 from export import errors
+from export.checks import Candidate
 from export.checks.metadata import check_metadata
 from export.checks.structure import check_batch_axis, check_graph
 from export.checks.whole import check_rebuild, check_sampler
 from mnist_sample import contract
 from tests.export.exported import OPTIONS, Exported
 from tests.export.mutants import Mutant, apply_to_file, envelope
-from tests.export.mutants.edits import Edit, make_node, replace_uses, write_constant
+from tests.export.mutants.edits import (
+    Edit,
+    insert_behind,
+    make_node,
+    read_constant,
+    replace_uses,
+    write_constant,
+)
 
 VERSIONS, VERIFICATION = contract.KEY_VERSIONS, contract.KEY_VERIFICATION
 MADE_BY = {"mnist-sample": "0.1.0", "onnx": "1.23.2", "onnxscript": "0.7.2", "torch": "2.14.1+cpu"}
@@ -79,7 +87,50 @@ def test_metadata_that_no_export_writes(key: str, value: str, digits: Exported) 
 def test_the_metadata_of_other_versions_is_accepted(digits: Exported) -> None:
     content = change(digits, envelope.set_entry(VERSIONS, json.dumps(MADE_BY | {"torch": "2.99.0"})))
     check_metadata(digits.with_content(content))
-    assert check_rebuild(digits.with_content(content)).text.startswith("NOT COMPARED")
+    assert "the same file again" in check_rebuild(digits.with_content(content)).text
+
+
+def round_a_weight(model: onnx.ModelProto, steps: int = 1) -> None:
+    """Move a weight by so many of the smallest steps."""
+    largest = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data)).name
+    weights = read_constant(model, largest)
+    at = np.unravel_index(np.abs(weights).argmax(), weights.shape)
+    weights[at] += steps * np.spacing(weights[at])
+    write_constant(model, largest, weights)
+
+
+def pass_on(model: onnx.ModelProto) -> None:
+    """Let a value pass through one more node."""
+    insert_behind(model, contract.OUTPUT_SAMPLE, make_node("Mul", "before", "one"))
+    write_constant(model, "one", np.float32(1))
+
+
+def tell_tales(model: onnx.ModelProto) -> None:
+    model.doc_string = "FID 0.01"
+
+
+def forge(digits: Exported, edit: Edit) -> Candidate:
+    """Return an edited file that says that other versions made it."""
+
+    def edit_and_say(model: onnx.ModelProto) -> None:
+        edit(model)
+        envelope.set_entry(VERSIONS, json.dumps(MADE_BY | {"torch": "2.99.0"}))(model)
+
+    return digits.with_content(change(digits, edit_and_say))
+
+
+def test_other_versions_may_round_weights_otherwise(digits: Exported) -> None:
+    finding = check_rebuild(forge(digits, round_a_weight))
+    assert finding.text.startswith("the checkpoint gives the same graph again, weights but for rounding")
+    assert "torch 2.99.0 made it" in finding.text
+
+
+@pytest.mark.parametrize(
+    "edit", [pass_on, tell_tales, lambda model: round_a_weight(model, 20)], ids=["node", "header", "weight"]
+)
+def test_naming_other_versions_excuses_no_other_graph(edit: Edit, digits: Exported) -> None:
+    with pytest.raises(errors.RebuildError, match=r"torch 2\.99\.0 made it, .* check it with"):
+        check_rebuild(forge(digits, edit))
 
 
 def share_rows_by_label(model: onnx.ModelProto) -> None:
