@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from export.checks import CHECKS, Finding
+from export.checks.agreement import MAX_ATOL
 from export.checks.structure import MAX_OPSET, MIN_OPSET
 from export.run import Options, Report, check, export
 from mnist_sample import contract
@@ -27,8 +28,6 @@ COMMAND = "python -m export"
 BEFORE_CHECKS = 2
 """Findings that come before the checks: the checkpoint, and what folding made of it."""
 DEFAULT_ATOL = 5e-5
-MAX_ATOL = 1e-3
-"""An eighth of a grey level: with more, a picture could differ from PyTorch's by more than rounding."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import onnx
 from torch import nn
 
 from export.checks import CHECKS, Candidate, Finding
@@ -14,7 +16,7 @@ from export.checks.candidate import refuse_without_cuda
 from export.checks.metadata import check_differences, check_metadata
 from export.checks.whole import check_sampler
 from export.convert import annotate, build_graph, count_operations, describe
-from export.errors import CheckpointRefusedError, ExportError
+from export.errors import CheckpointRefusedError, ExportError, SamplerRefusedError, ValueMismatchError
 from export.interruption import raise_if_interrupted
 from mnist_sample import contract
 from mnist_sample.errors import OutputError
@@ -73,7 +75,10 @@ def check(source: Path, target: Path, options: Options, report: Report) -> None:
     checkpoint, sha256, generator = _load(source, report)
     content = _read_bounded(target)
     candidate = _make_candidate(content, checkpoint, sha256, generator, options)
-    check_sampler(candidate)  # first of all, since ONNX's own reading may take hours, or all memory
+    try:
+        check_sampler(candidate)  # first of all, since ONNX's own reading may take hours, or all memory
+    except SamplerRefusedError as error:
+        raise SamplerRefusedError(f"{target}: {error}") from error
     report(check_differences(candidate, run_checks(candidate, report)))
 
 
@@ -86,6 +91,7 @@ def make_verified(
         ExportError: the class says which check failed.
     """
     model = build_graph(checkpoint, generator, options.opset)
+    _refuse_infinite(model)
     report(
         Finding(
             "folding",
@@ -102,6 +108,20 @@ def make_verified(
     check_metadata(finished)
     check_sampler(finished)
     return content
+
+
+def _refuse_infinite(model: onnx.ModelProto) -> None:
+    """Refuse a graph with which nothing can be compared, before it is refused for less telling reasons.
+
+    Raises:
+        ValueMismatchError: a constant is no finite number, as folding makes it of weights that are too large.
+    """
+    for tensor in model.graph.initializer:
+        inside = tensor.data_location == onnx.TensorProto.DEFAULT
+        if inside and not np.isfinite(onnx.numpy_helper.to_array(tensor)).all():
+            raise ValueMismatchError(
+                f"{tensor.name} is not finite: the checkpoint's weights are too large; train it again"
+            )
 
 
 def run_checks(

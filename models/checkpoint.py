@@ -165,11 +165,15 @@ def _read_class_names(raw: dict[str, Any], config: Config) -> tuple[str, ...]:
     if type(names) is not list or len(names) != config.classes:
         raise CheckpointError(f"it should name {config.classes} classes, as its configuration says")
     if not all(
-        type(name) is str and 0 < len(name) <= MAX_CLASS_NAME and name.isprintable() and "," not in name
+        type(name) is str
+        and 0 < len(name.strip()) == len(name) <= MAX_CLASS_NAME
+        and name.isprintable()
+        and "," not in name
         for name in names
     ):
         raise CheckpointError(
-            f"its class names should be printable texts of up to {MAX_CLASS_NAME} characters without a comma"
+            f"its class names should be printable texts of up to {MAX_CLASS_NAME} characters without a comma "
+            "or blanks around them"
         )
     if len(set(names)) != len(names):
         raise CheckpointError("it gives two classes the same name")

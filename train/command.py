@@ -58,23 +58,23 @@ def main(
     ] = None,
     gamma: Annotated[
         float | None,
-        typer.Option(help="Weight of the gradient penalties.", show_default="the architecture's"),
+        typer.Option(help="Weight of the gradient penalties.", show_default="0.1, for digits only"),
     ] = None,
     entropy: Annotated[
         float | None,
-        typer.Option(help="Weight of variety in the generator's loss.", show_default="the architecture's"),
+        typer.Option(help="Weight of variety in the generator's loss.", show_default="0"),
     ] = None,
     legible: Annotated[
         float | None,
-        typer.Option(help="Weight of the class that can be read.", show_default="the architecture's"),
+        typer.Option(help="Weight of the class that can be read.", show_default="0"),
     ] = None,
     latent_std: Annotated[
         float | None,
-        typer.Option(help="Spread of the latents in training; sampling takes 1.", show_default="1"),
+        typer.Option(help="Spread of the latents in training, up to 1; sampling takes 1.", show_default="1"),
     ] = None,
     warp: Annotated[
         float | None,
-        typer.Option(help="Share of digits that the discriminator sees warped.", show_default="0"),
+        typer.Option(help="Share of digits that the discriminator sees warped, 0 to 1.", show_default="0"),
     ] = None,
     discriminator_width: Annotated[
         int | None,

@@ -19,6 +19,7 @@ import mnist_sample
 from mnist_sample.errors import UsageError
 from mnist_sample.files import hidden_prefix, write_atomically
 from models import checkpoint
+from models.registry import get_architecture
 from train.config import TrainConfig
 from train.data import Dataset
 from train.objectives import CURVES
@@ -76,7 +77,7 @@ class Provenance:
             data=data.name,
             data_sha256=data.sha256,
             seen_mnist=data.seen_mnist,
-            class_names=() if config.arch == "tutorial" else data.class_names,
+            class_names=data.class_names if get_architecture(config.arch).conditional else (),
             threads=torch.get_num_threads(),
             processes=processes,
             versions={

@@ -14,6 +14,7 @@ from typing import Any, Final
 import torch
 
 from mnist_sample.errors import OutputError, UsageError
+from models.registry import get_architecture
 from train.claim import claim
 from train.config import SAVE_EVERY_SECONDS, TrainConfig, make_config, read_config
 from train.data import Dataset, load_dataset
@@ -82,7 +83,7 @@ def run(request: Request) -> Path | None:
         provenance = Provenance.of(config, data, world.size)
         state = make_state(config, len(provenance.class_names), device, world)
         if start:
-            start.put_into(state)
+            start.put_into(state, provenance.class_names)
         path = request.resume or request.out or (name_folder() if world.is_writer else RUNS)
         folder = RunFolder(Path(world.broadcast(str(path))), provenance)
         with explain_failures(folder, config), claim(folder.path) if world.is_writer else nullcontext():
@@ -171,7 +172,7 @@ def load_in_turn(source: str, world: World, warn: Callable[[str], None]) -> Data
 def put_on_device(data: Dataset, config: TrainConfig, device: torch.device) -> DeviceData:
     """Return the digits as one tensor on the device, with their labels where the architecture takes them."""
     images = torch.from_numpy(data.images).unsqueeze(1).to(device)
-    conditional = data.labels is not None and config.arch != "tutorial"
+    conditional = data.labels is not None and get_architecture(config.arch).conditional
     return DeviceData(images, torch.from_numpy(data.labels).to(device) if conditional else None)
 
 

@@ -44,16 +44,22 @@ class Start:
             "head_start": HEAD_START,
         }
 
-    def put_into(self, state: State) -> None:
-        """Make it the generator of `state`.
+    def put_into(self, state: State, class_names: tuple[str, ...]) -> None:
+        """Make it the generator of `state`, which learns to draw these classes.
 
         Raises:
-            ResumeError: it is of another shape.
+            ResumeError: it is of another shape, or draws other classes.
         """
         if self.trained.config != state.model:
             raise ResumeError(
                 f"cannot start from {self.path}: it holds {self.trained.config}, and this run trains "
                 f"{state.model}; choose the --arch and --data that it was trained with"
+            )
+        if self.trained.class_names != class_names:
+            mine, theirs = (" ".join(names[:10]) for names in (self.trained.class_names, class_names))
+            raise ResumeError(
+                f"cannot start from {self.path}: it draws the classes {mine}, and these data hold {theirs}; "
+                "choose the --data that it was trained with"
             )
         for module in (state.generator, state.average):
             module.load_state_dict(self.trained.weights)

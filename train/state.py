@@ -213,7 +213,7 @@ def read_saved(path: Path) -> dict[str, Any]:
         )
         raise ResumeError(f"cannot read {path}: {error.strerror}; {remedy}") from error
     except UntrustedFileError as error:
-        raise ResumeError(f"cannot go on from {path}: {error}; or begin a new run") from error
+        raise ResumeError(f"cannot go on from {path}: {error}") from error
     ours = _has(saved, {"format": int, "facts": dict, "step": int}) and saved["format"] == FORMAT_VERSION
     # No system has a path with a NUL.
     if not ours or not _has(saved["facts"], FACTS) or "\0" in saved["facts"]["source"]:

@@ -33,6 +33,8 @@ from mnist_sample.sampler import MAX_TRUNCATION
 from mnist_sample.text import first_line
 
 BATCHES = (1, 2, 3, 7, 64, 257)
+MAX_ATOL = 1e-3
+"""An eighth of a grey level: with more, a picture could differ from PyTorch's by more than rounding."""
 TOLERATED_RATIO = 4.0
 """Up to how many times PyTorch's own error in float32 the tolerance, not the file, is called at fault."""
 LEVELS = {
@@ -115,7 +117,9 @@ def _describe_mismatch(
     if not np.isfinite(theirs):
         side = "PyTorch in float32 overflows as well: the checkpoint's weights are too large; train it again."
     elif errors[row] <= TOLERATED_RATIO * theirs:
-        side = "PyTorch in float32 is as far off: --atol asks for more than float32 can give."
+        needed = TOLERATED_RATIO * errors[row] / max(scale, 1.0)
+        remedy = f"--atol {needed:.0e} would do" if needed <= MAX_ATOL else "train one of smaller weights"
+        side = f"PyTorch in float32 is as far off, and can do no better: {remedy}."
     else:
         side = "The error is on the ONNX side: the file is not this checkpoint."
     return (

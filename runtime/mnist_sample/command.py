@@ -237,6 +237,8 @@ def _write(request: Request, form: Format, job: Job, batches: Iterable[Samples])
     target = Path(request.out)
     try:
         if form in _FOLDERS:
+            if target.exists() and not target.is_dir():
+                raise OutputError(f"cannot write {target}: it is no folder; remove it, or name another")
             _check_space(form, job.n, target, request.scale or 1)
             _write_folder(form, target, job, batches, request.scale or 1)
             return

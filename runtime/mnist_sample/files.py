@@ -158,12 +158,14 @@ def check_target(target: Path, read: Iterable[Path]) -> None:
         UsageError: it is one of those that are read.
     """
     try:
+        place = follow_link(target).parent
         found = target.stat()
     except FileNotFoundError:
         if not target.parent.is_dir():
             raise OutputError(
                 f"cannot write {target}: the folder {target.parent} does not exist; make it first"
             ) from None
+        _refuse_forbidden(target, place)
         return
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror}; name another file") from error
@@ -171,7 +173,13 @@ def check_target(target: Path, read: Iterable[Path]) -> None:
         raise OutputError(f"cannot write {target}: it is a folder; name a file in it")
     if not stat.S_ISREG(found.st_mode):
         raise OutputError(f"cannot write {target}: it is a device or a pipe, which the file would replace")
+    _refuse_forbidden(target, place)
     refuse_input(target, read)
+
+
+def _refuse_forbidden(target: Path, folder: Path) -> None:
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"cannot write {target}: no permission to write in {folder}; name another file")
 
 
 def refuse_input(target: Path, read: Iterable[Path]) -> None:

@@ -124,7 +124,9 @@ def _broadcast(node: _Node) -> _Tensor:
 
 def _cast(node: _Node) -> _Tensor:
     kind = int(node.attributes.get("to", 0))
-    _require(kind in _ELEMENT_BYTES, "unknown element type")
+    _require(kind in (FLOAT, UINT8), "unknown element type")
+    # What a cast makes of numbers beyond 255 is not the same everywhere: nothing may depend on it.
+    _require(node.input(0).kind != UINT8, "pixels are cast once")
     return _Tensor(kind, node.input(0).dims)
 
 
@@ -445,11 +447,6 @@ def _run_shapes(
             raise GraphError(f"{op}: {error}") from None
         made = raw["outputs"][0] if len(raw["outputs"]) == 1 else ""
         _require(made and made not in known, f"{op}: outputs clash")
-        # What a cast makes of numbers beyond 255 is not the same everywhere.
-        whole = op == "Cast" and out.kind != FLOAT
-        _require(
-            not whole or made == contract.OUTPUT_IMAGE, "Cast: only the picture is cast to whole numbers"
-        )
         known[made] = out
         if follow.intersection(raw["inputs"]):
             follow.add(made)

@@ -35,7 +35,7 @@ _DIGEST_ENTRY: Final = (
 """How a metadata entry with this key begins on disk: field 1 is the key, field 2 the value."""
 _MIN_OPSET: Final = 13
 """What `graphcheck` knows of operators holds from here on: in 12, axes are attributes."""
-_REMEDY: Final = "make it again with `python -m export`, or leave out --model to use the bundled one"
+_REMEDY: Final = "make it again with `python -m export`, or take the bundled one"
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ def _read_bounded(path: Path) -> bytes:
     except FileNotFoundError:
         if path == BUNDLED:
             raise ModelFileError("this installation has no bundled model: name one with --model") from None
-        raise ModelFileError(f"model file {path} does not exist: check the path given to --model") from None
+        raise ModelFileError(f"model file {path} does not exist: check the path") from None
     except OSError as error:
         raise ModelFileError(f"cannot read model file {path}: {error.strerror or error}") from None
     except ValueError:  # a NUL, or what the file system's encoding lacks
-        raise ModelFileError(f"no file can be named {str(path)!r}: check the path given to --model") from None
+        raise ModelFileError(f"no file can be named {str(path)!r}: check the path") from None
     if not content:
         raise ModelFileError(f"model file {path} is empty: {_REMEDY}")
     if len(content) > contract.MAX_FILE_BYTES:
@@ -169,11 +169,16 @@ def _read_json(metadata: dict[str, str], key: str, kind: type[_Json]) -> _Json:
 def _read_classes(metadata: dict[str, str]) -> tuple[str, ...]:
     names = _read_json(metadata, contract.KEY_CLASSES, list)
     fine = all(
-        isinstance(name, str) and 0 < len(name) <= MAX_CLASS_NAME and name.isprintable() and "," not in name
+        isinstance(name, str)
+        and 0 < len(name.strip()) == len(name) <= MAX_CLASS_NAME
+        and name.isprintable()
+        and "," not in name
         for name in names
     )
     if not fine or len(names) > contract.MAX_CLASSES or len(set(names)) != len(names):
-        raise ModelFileError("its class names are not up to 256 different short printable texts")
+        raise ModelFileError(
+            "its class names are not up to 256 different short printable texts without a comma"
+        )
     return tuple(names)
 
 

@@ -217,7 +217,7 @@ class Sampler:
             images = np.empty((len(span), contract.IMAGE_SIZE, contract.IMAGE_SIZE), dtype=np.uint8)
             for at in range(0, len(span), self.batch_size):
                 cut = slice(at, at + self.batch_size)
-                images[cut] = self.decode(latents[cut], labels[cut]).images
+                images[cut] = self._draw(latents[cut], labels[cut])
             return Samples(images, labels)
 
         threads = 1 if stop - start <= together else self.threads
@@ -227,17 +227,30 @@ class Sampler:
         """Turn latents into pictures, as one batch.
 
         Args:
-            latents: float32 `[n, latent_dim]`.
-            labels: int64 `[n]`, class indices; not looked at by an unconditional model.
+            latents: float32 `[n, latent_dim]`, finite; the sampler's own are standard normal.
+            labels: int64 `[n]`, class indices from 0; not looked at by an unconditional model.
 
         Raises:
+            UsageError: they have another shape or type, or a label is out of range.
             ProviderError: the provider failed.
         """
+        classes = len(self.model.classes)
+        if latents.shape != (len(labels), self.model.latent_dim) or latents.dtype != np.float32:
+            raise UsageError(
+                f"latents are {latents.dtype} {list(latents.shape)}: "
+                f"use float32 [{len(labels)}, {self.model.latent_dim}], a row for each label"
+            )
+        if classes and (labels.dtype != np.int64 or ((labels < 0) | (labels >= classes)).any()):
+            raise UsageError(f"labels are no int64 class indices: use 0 to {classes - 1}")
+        return Samples(self._draw(latents, labels), labels)
+
+    def _draw(self, latents: NDArray[np.float32], labels: NDArray[np.int64]) -> NDArray[np.uint8]:
         rows = len(latents)
         full = self.batch_size if self.provider == "cuda" else 0
         padding = max(full - rows, -rows % _ROW_MULTIPLE)
         feeds = make_feeds(self.model, _pad(latents, padding), _pad(labels, padding))
-        return Samples(run_graph(self._opened, feeds, contract.OUTPUT_IMAGE)[:rows], labels)
+        images: NDArray[np.uint8] = run_graph(self._opened, feeds, contract.OUTPUT_IMAGE)[:rows]
+        return images
 
 
 def _as_integer(number: SupportsIndex | None) -> int | None:

@@ -100,7 +100,7 @@ def race(
         config = replace(settings, **start.settings()) if start else settings
         state = make_state(config, len(data.class_names), device, World())
         if start:
-            start.put_into(state)
+            start.put_into(state, data.class_names)
         for _ in advance(state, data, config, device, every):
             figures = quality(state)
             ratio = figures["frechet"] / figures["frechet_real"]

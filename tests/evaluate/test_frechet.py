@@ -29,3 +29,15 @@ def test_jackknife_tells_the_spread_between_draws() -> None:
     spread = np.std([frechet_distance(fit_gaussian(draw), reference) for draw in draws])
     error = np.mean([jackknife_error(draw, reference) for draw in draws])
     assert error == pytest.approx(spread, rel=0.3)
+
+
+def test_jackknife_leaves_the_mix_of_classes_as_it_was_asked_for() -> None:
+    random = np.random.default_rng(0)
+    asked = random.integers(3, size=300)
+    centres = np.array([[0.0, 9.0], [9.0, 0.0], [0.0, 0.0]])[asked]
+    reference = Gaussian(np.full(2, 1.0), np.eye(2), 1)
+    draws = [centres + random.standard_normal((300, 2)) for _ in range(80)]
+    spread = np.std([frechet_distance(fit_gaussian(draw), reference) for draw in draws])
+    error = np.mean([jackknife_error(draw, reference, asked) for draw in draws])
+    assert error == pytest.approx(spread, rel=0.3)
+    assert np.mean([jackknife_error(draw, reference) for draw in draws]) > 2 * spread

@@ -134,10 +134,13 @@ def test_interrupted_when_only_the_system_knows_the_temporary_name(
 FIRST_WORKER_S_MASK = """
 import contextlib, signal
 from mnist_sample import folder
+from mnist_sample.process import signals_held
 if __name__ == "__main__":
     with contextlib.ExitStack() as stack:
         pool = folder._start_workers(stack)
-        print(*map(int, pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, []).result()))
+        with signals_held():
+            mask = pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, [])
+        print(*map(int, mask.result()))
 """
 
 

@@ -386,7 +386,7 @@ def test_a_file_s_name_cannot_steer_the_terminal(
     path = tmp_path / name
     assert run_arguments(["--model", str(path)]) == 1
     said = capsys.readouterr().err
-    assert said.endswith(" does not exist: check the path given to --model\n")
+    assert said.endswith(" does not exist: check the path\n")
     assert said.removesuffix("\n").isprintable()
     path.write_bytes(conditional.read_bytes())
     assert run_arguments(["--model", str(path), "--info"]) == 0

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 import mnist_sample
+from mnist_sample import contract
 from mnist_sample.errors import UsageError
 from mnist_sample.randomness import MAX_INDEX, draw_latents
 from mnist_sample.sampler import Sampler, Samples
+from mnist_sample.session import run_graph
 from mnist_sample.walk import slerp
 
 
@@ -28,6 +30,24 @@ def test_the_package_offers_the_sampler() -> None:
     program = "import mnist_sample; print('Sampler' in dir(mnist_sample))"  # before it is loaded
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert told.stdout == "True\n"
+
+
+@pytest.mark.parametrize(
+    ("latents", "labels", "words"),
+    [
+        (np.zeros((2, 8)), np.zeros(2, np.int64), r"latents are float64 \[2, 8\]: use float32 \[2, 8\]"),
+        (np.zeros((2, 7), np.float32), np.zeros(2, np.int64), r"use float32 \[2, 8\]"),
+        (np.zeros((2, 8), np.float32), np.zeros(3, np.int64), r"use float32 \[3, 8\]"),
+        (np.zeros((2, 8), np.float32), np.array([0, -1]), "use 0 to 9"),
+        (np.zeros((2, 8), np.float32), np.array([10, 0]), "use 0 to 9"),
+        (np.zeros((2, 8), np.float32), np.zeros(2, np.int32), "no int64 class indices"),
+    ],
+)
+def test_only_latents_and_labels_of_the_model_are_decoded(
+    sampler: Sampler, latents: Any, labels: Any, words: str
+) -> None:
+    with pytest.raises(UsageError, match=words):
+        sampler.decode(latents, labels)
 
 
 def test_more_digits_than_an_array_holds(sampler: Sampler) -> None:
@@ -131,13 +151,12 @@ def test_an_endless_stream_goes_on_and_ends_when_closed(sampler: Sampler) -> Non
 
 def test_a_stream_runs_only_a_little_ahead(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    decode = Sampler.decode
 
-    def count(self: Sampler, latents: Any, labels: Any) -> Samples:
-        made.append(len(latents))
-        return decode(self, latents, labels)
+    def count(opened: Any, feeds: Any, output: str) -> Any:
+        made.append(len(feeds[contract.INPUT_LATENT]))
+        return run_graph(opened, feeds, output)
 
-    monkeypatch.setattr(Sampler, "decode", count)
+    monkeypatch.setattr("mnist_sample.sampler.run_graph", count)
     stream = sampler.stream()
     next(stream)
     stream.close()

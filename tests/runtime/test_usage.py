@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from mnist_sample.cli import run_arguments
+from mnist_sample.errors import OutputError
+from mnist_sample.files import check_target
 
 USAGE = [
     (["--n", "0"], "--n 0 makes no digits"),
@@ -147,3 +149,25 @@ def test_no_bytes_into_a_terminal(
     code, message = refuse(["--model", str(conditional), "--out", "-", "--no-show"], capsys)
     assert code == 2
     assert "terminal" in message
+
+
+def test_a_file_that_may_not_be_written_is_told_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other rooms ask this before minutes of work; who tests as root may write everywhere."""
+    for target in (tmp_path / "new.onnx", tmp_path / "old.onnx"):
+        if target.stem == "old":
+            target.touch()
+        check_target(target, [])
+        with monkeypatch.context() as patch:
+            patch.setattr("os.access", lambda path, mode: mode != os.W_OK)
+            with pytest.raises(
+                OutputError, match=f"cannot write {target}: no permission to write in {tmp_path};"
+            ):
+                check_target(target, [])
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "digits").touch()
+    assert run_arguments(["--out", f"{tmp_path}/digits/"]) == 1
+    assert "it is no folder; remove it, or name another" in capsys.readouterr().err

@@ -608,6 +608,14 @@ def test_a_file_that_is_no_generator_is_refused(data: Path, finished: Path, tmp_
     assert not (tmp_path / "run").exists()
 
 
+def test_a_generator_of_other_classes_is_refused(finished: Path, tmp_path: Path) -> None:
+    others = write_folder(tmp_path / "others", (5, 6, 7))
+    with pytest.raises(
+        ResumeError, match=r"cannot start from .*: it draws the classes 0 1 2, and these .* 5 6 7"
+    ):
+        begin_from(others, finished, tmp_path / "run")
+
+
 def test_a_generator_of_another_architecture_is_refused(data: Path, finished: Path, tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match=r"cannot start from .*gen\.pt: it holds DigitsConfig.*--arch"):
         begin_from(data, finished, tmp_path / "run", arch="tutorial")

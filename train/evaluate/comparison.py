@@ -14,6 +14,7 @@ from train.evaluate.cas import CasResult
 from train.evaluate.measures import Measured, Value, share_of
 from train.evaluate.memorisation import NEAR_QUANTILE, near_copies
 
+DRAWS_FOR_SPREAD: Final = 3
 QUANTILES: Final = (0.0, 0.001, 0.01, 0.1, 0.5)
 LOWER_IS_BETTER: Final = frozenset(
     {"Frechet distance", "largest class gap", "near-copies by pixels", "near-copies by features"}
@@ -27,8 +28,9 @@ class Figure:
     Attributes:
         name: what it is called in every report.
         generated: mean over the draws.
-        generated_error: standard error of one draw's figure; for a classification accuracy score, of the
-            mean over seeds; None where a single seed leaves it unknown.
+        generated_error: standard error of one draw's figure, as estimated from each, or the spread over three
+            draws and more where that is larger; for a classification accuracy score, of the mean over seeds;
+            None where a single seed leaves it unknown.
         real: of the real test digits.
         real_error: its standard error.
     """
@@ -69,9 +71,12 @@ def compare(draws: Sequence[Measured], real: Measured) -> list[Figure]:
 
 
 def _average(name: str, values: Sequence[Value], real: Value) -> Figure:
-    mean = float(np.mean([value.value for value in values]))
+    drawn = [value.value for value in values]
     error = float(np.mean([value.error for value in values]))
-    return Figure(name, mean, error, real.value, real.error)
+    if len(drawn) >= DRAWS_FOR_SPREAD:
+        # The estimates of recall and coverage take the generated digits as given.
+        error = max(error, float(np.std(drawn, ddof=1)))
+    return Figure(name, float(np.mean(drawn)), error, real.value, real.error)
 
 
 def compare_cas(result: CasResult) -> list[Figure]:

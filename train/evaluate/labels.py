@@ -18,12 +18,13 @@ def class_shares(labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     return np.bincount(labels, minlength=CLASSES) / len(labels)
 
 
-def class_gap(read: npt.NDArray[np.int64], expected: npt.NDArray[np.float64]) -> float:
-    """Return the largest difference between a digit's share among those read and its expected share.
+def class_gap(read: npt.NDArray[np.int64], expected: npt.NDArray[np.float64]) -> tuple[int, float]:
+    """Return which digit's share among those read differs most from its expected share, and by how much.
 
     Args:
         read: int64 `[n]`, what the classifier reads.
         expected: float64 `[10]`: the shares that were asked for or, where a generator takes no label, those
             of the training digits.
     """
-    return float(np.abs(class_shares(read) - expected).max())
+    gaps = np.abs(class_shares(read) - expected)
+    return int(gaps.argmax()), float(gaps.max())

@@ -83,7 +83,7 @@ class Yardstick:
             values={
                 "Frechet distance": Value(
                     frechet_distance(fit_gaussian(features), self._gaussian),
-                    jackknife_error(features, self._gaussian),
+                    jackknife_error(features, self._gaussian, asked),
                 ),
                 **self._measure_manifold(features),
                 **(
@@ -91,7 +91,7 @@ class Yardstick:
                     if asked is None
                     else {"label accuracy": share_of(label_accuracy(read, asked), len(read))}
                 ),
-                "largest class gap": _gap(read, expected),
+                "largest class gap": _gap(read, expected, asked),
             },
             nearest_pixels=find_nearest(flatten_pixels(torch.from_numpy(images)), self._pixels),
             nearest_features=find_nearest(torch.from_numpy(features).float(), self._features),
@@ -112,7 +112,16 @@ def share_of(share: float, count: int) -> Value:
     return Value(share, math.sqrt(share * (1 - share) / count))
 
 
-def _gap(read: npt.NDArray[np.int64], expected: npt.NDArray[np.float64]) -> Value:
-    """Give the largest class gap the binomial error of one class's share."""
-    share = 1 / len(expected)
-    return Value(class_gap(read, expected), math.sqrt(share * (1 - share) / len(read)))
+def _gap(
+    read: npt.NDArray[np.int64], expected: npt.NDArray[np.float64], asked: npt.NDArray[np.int64] | None
+) -> Value:
+    """Give the largest class gap the error of that class's share.
+
+    It is binomial where classes come as they may. Where they were asked for, only the digits that are read
+    as another one come and go.
+    """
+    worst, gap = class_gap(read, expected)
+    if asked is None:
+        return Value(gap, math.sqrt(expected[worst] * (1 - expected[worst]) / len(read)))
+    moved = np.count_nonzero((read == worst) != (asked == worst))
+    return Value(gap, math.sqrt(moved) / len(read))

@@ -32,8 +32,9 @@ def format_text(evaluation: Evaluation) -> str:
         "",
         *_align([("", "generated", "real", "better by"), *map(_format_figure, evaluation.figures)]),
         "",
-        "± is the standard error; `better by` counts standard errors of the difference.",
-        f"Near-copies are closer to a training digit than all but {NEAR_QUANTILE:.0%} of the real ones.",
+        "± is the standard error of one draw, or of the mean for CAS; `better by` counts the difference's.",
+        f"Near-copies are closer to a training digit than all but {NEAR_QUANTILE:.0%} of the real ones; "
+        "copies moved by a pixel pass.",
         "",
         *_align(_format_distances(evaluation)),
     ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from mnist_sample.errors import MnistSampleError, UsageError
-from mnist_sample.files import write_atomically
+from mnist_sample.errors import MnistSampleError, OutputError, UsageError
+from mnist_sample.files import check_target, write_atomically
 from models import checkpoint
 from train.evaluate.comparison import distance_quantiles
 from train.evaluate.evaluation import Evaluation
@@ -99,9 +100,14 @@ def check_recordable(path: Path) -> None:
 
     Raises:
         UsageError: it is no checkpoint.
+        OutputError: it may not be written.
     """
     if path.suffix != ".pt":
         raise UsageError(f"--record: {path} is no gen.pt; record there and export it again")
+    if path.exists():
+        check_target(path, [])
+        if not os.access(path, os.W_OK):
+            raise OutputError(f"--record: no permission to write {path}; record in a copy of it")
 
 
 def record(evaluation: Evaluation) -> None:
