@@ -22,7 +22,7 @@ class Architecture:
         name: what `--arch` and a checkpoint call it.
         config: the dataclass of its shape; its constructor raises ValueError for a value out of range.
         generator: builds the generator from a config.
-        discriminator: builds the discriminator that fits a config, so many times its usual width.
+        discriminator: builds the discriminator that fits a config and a factor on its usual width.
         conditional: whether it can take labels.
         latent_weight: the generator's weight that meets the latents, of a layer without bias.
     """
@@ -63,6 +63,6 @@ def get_architecture(name: str) -> Architecture:
     """
     try:
         return ARCHITECTURES[name]
-    except (KeyError, TypeError):
+    except KeyError:
         known = ", ".join(sorted(ARCHITECTURES))
         raise ValueError(f"unknown architecture {name!r}: this version knows {known}") from None

@@ -64,7 +64,7 @@ def average(paths: Sequence[Path], latent_std: float, out: Path) -> None:
         content = checkpoint.encode(_average(trained, digests, latent_std))
         checkpoint.decode(content)
     except CheckpointError as error:
-        raise AveragingError(f"the average of these generators is none: {error}") from error
+        raise AveragingError(f"the average of these generators is not one: {error}") from error
     write_atomically(out, content)
 
 
@@ -88,8 +88,8 @@ def _check_kin(first: Checkpoint, other: Checkpoint, first_path: Path, path: Pat
     start = _start_of(first)
     if start is None or start != _start_of(other):
         raise AveragingError(
-            f"{first_path} and {path} did not begin with the same file, so the mean of their weights may be "
-            "none: train each with --start-from and the same gen.pt, in which nothing is recorded in between"
+            f"{first_path} and {path} did not begin with the same file, so their mean may draw nothing: train "
+            "each with --start-from and the same gen.pt, in which nothing is recorded in between"
         )
 
 

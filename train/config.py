@@ -45,14 +45,14 @@ class TrainConfig:
         objective: `relativistic` (R3GAN, arXiv 2501.05441) or `bce` (the tutorial's).
         gamma: weight of the R1 and R2 gradient penalties; `relativistic` only.
         estimate: the penalties' gradients are estimated from noise (arXiv 2501.08316), not exact.
-        penalty_every: estimated penalties look at each so-manyth digit of a batch, with as much more weight.
+        penalty_every: k, where estimated penalties look at each k-th digit of a batch, weighted by k.
         entropy: weight of the entropy of G's digits near each latent in G's loss (`train/entropy.py`);
             more of it is more variety.
         legible: weight of the class that D reads, on real digits in D's loss, on generated ones in G's;
             `relativistic` and conditional only.
         latent_std: standard deviation of the latents that G is trained with. It is sampled with 1: below
             that, the digits go a little beyond those that D has seen.
-        discriminator_width: D is so many times its usual width; `digits` only.
+        discriminator_width: factor on the usual width of D; `digits` only.
         still_head: the BatchNorm that ends the tutorial's D keeps its first statistics, so that it is a
             scale and a shift; as printed, it gives real and generated digits the same mean.
         settle: share of the run after which G's BatchNorm keeps its running statistics; 1 for never.

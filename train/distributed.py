@@ -77,14 +77,22 @@ class World:
         return values
 
     def agree(self, fraction: float, stop: bool) -> tuple[float, bool]:
-        """Return the writer's `fraction`, and whether any process wants to stop: alike everywhere."""
+        """Return the writer's `fraction`, and whether any process wants to stop: alike everywhere.
+
+        Raises:
+            WorkerError: another process has ended.
+        """
         if self.size == 1:
             return fraction, stop
         said = self.sum_(torch.tensor([fraction if self.is_writer else 0.0, stop], dtype=torch.float64))
         return float(said[0]), bool(said[1] > 0)
 
     def broadcast(self, value: str) -> str:
-        """Return the writer's text."""
+        """Return the writer's text.
+
+        Raises:
+            WorkerError: another process has ended.
+        """
         if self.size == 1:
             return value
         box = [value]

@@ -18,6 +18,7 @@ from models.registry import Config, get_architecture
 from models.untrusted import MAX_FILE_BYTES, UntrustedFileError, load_plain
 from train.config import TrainConfig
 from train.distributed import World, share_batch_norm
+from train.objectives import CURVES
 
 FORMAT_VERSION: Final = 4
 FACTS: Final[dict[str, type]] = {
@@ -31,7 +32,7 @@ FACTS: Final[dict[str, type]] = {
 }
 """What the facts in a `resume.pt` tell at least."""
 MAX_COUNT: Final = 10**15
-METRICS: Final = ("d_loss", "g_loss", "penalty", "loss_real_real", "loss_fake_fake", "loss_fake_real")
+METRICS: Final = ("d_loss", "g_loss", "penalty", *CURVES)
 
 
 class ResumeError(MnistSampleError):

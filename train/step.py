@@ -112,14 +112,14 @@ def draw_batch(state: State, data: DeviceData, config: TrainConfig, world: World
 
 
 def draw_probe(config: TrainConfig, device: torch.device, random: torch.Generator, world: World) -> Probe:
-    """Choose every so-manyth pair of a global batch and draw its noise; return this process's part."""
+    """Choose every k-th pair of a global batch and draw its noise; return this process's part."""
     count, rows, mine = choose_rows(config.batch_size, config.penalty_every, world)
     noise = torch.randn(2, count, 1, IMAGE_SIZE, IMAGE_SIZE, device=device, generator=random)
     return Probe(noise[:, mine], rows, config.batch_size / count)
 
 
 def draw_moves(config: TrainConfig, latent: Tensor, random: torch.Generator, world: World) -> Moves | None:
-    """Choose every so-manyth latent of a global batch and draw its moves; return this process's, if any."""
+    """Choose every k-th latent of a global batch and draw its moves; return this process's, if any."""
     count, rows, mine = choose_rows(config.batch_size, math.ceil(config.batch_size / LOOKED_AT), world)
     shape = (count, DIRECTIONS, latent.shape[1])
     directions = torch.randn(shape, device=latent.device, generator=random)
@@ -127,7 +127,7 @@ def draw_moves(config: TrainConfig, latent: Tensor, random: torch.Generator, wor
 
 
 def choose_rows(batch_size: int, every: int, world: World) -> tuple[int, slice, slice]:
-    """Choose every so-manyth row of a global batch.
+    """Choose a row of every `every` of a global batch.
 
     Returns:
         How many these are, which rows of this process's part, and which of all that were chosen.

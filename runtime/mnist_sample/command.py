@@ -156,9 +156,8 @@ def _check_space(form: Format, n: int, target: Path, scale: int = 1) -> None:
         OutputError: the target's folder is missing, or too full.
     """
     folder = target
-    while (
-        form in _FOLDERS and not folder.exists() and folder != folder.parent
-    ):  # as a drive's that is missing
+    # A drive that is missing has no parent but itself.
+    while form in _FOLDERS and not folder.exists() and folder != folder.parent:
         folder = folder.parent
     folder = folder if folder.is_dir() else folder.parent
     if not folder.is_dir():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 CONTRACT_VERSION: Final = 1
-"""Raised when a reader of the previous version could misread a file."""
+"""Counted up when a reader of the previous version could misread a file."""
 
 INPUT_LATENT: Final = "latent"
 """float32 `[batch, latent_dim]`, standard normal."""

@@ -24,7 +24,7 @@ class ModelFileError(MnistSampleError):
 
 
 class DamagedFileError(ModelFileError):
-    """A model file is none, or no longer what was exported."""
+    """The file is no model file, or has changed since it was exported."""
 
 
 class ProviderError(MnistSampleError):

@@ -155,12 +155,15 @@ def _safe_path() -> Iterator[None]:
 
     There a `socket.py` would be taken for Python's own.
     """
-    before = os.environ.get("PYTHONSAFEPATH", "")
+    before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
     try:
         yield
     finally:
-        os.environ["PYTHONSAFEPATH"] = before  # empty is as good as none
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def _hand_out(chunks: Iterable[Chunk], pool: ProcessPoolExecutor) -> None:

@@ -16,17 +16,24 @@ Format = Literal["png", "folder", "npz", "npy", "idx", "gif"]
 
 @dataclass(frozen=True)
 class Request:
-    """What the user typed; None where an option was left out.
+    """What the user typed; None where an option was left out that has no default of its own.
 
     Attributes:
         n: number of digits.
+        provider: where to run.
+        model: path of a model file; None for the bundled one.
         digits: classes to draw, over and over.
+        seed: 0 to 2**64 - 1.
         start: index of the first sample.
         out: path, or `-` for stdout.
+        format: what to write, where `out` does not tell.
+        truncation: factor on the latents, 0 to 2.
+        batch_size: samples made at a time by each thread.
         threads: batches made at a time.
         columns: digits per row of a sheet.
         scale: pixels per pixel of the 28 x 28.
         show: whether to draw in the terminal; None means where stdout is one.
+        quiet: whether to say nothing but errors.
     """
 
     n: int | None = None
@@ -51,6 +58,7 @@ class Job:
     """Samples to draw, and the facts by which they can be drawn again.
 
     Attributes:
+        sampler: draws them.
         n: number of samples, 1 or more.
         seed: 0 to 2**64 - 1.
         start: index of the first sample.

@@ -24,11 +24,10 @@ MAX_BATCH: Final = 65_536
 MAX_THREADS: Final = 1024
 _CPU_BATCH: Final = 64
 _CUDA_BATCH: Final = 1024
-"""On an H100 one thread makes 2.6 million images a second in batches of 1,024, 3.5 in batches of 8,192, and a
-lone digit, which takes a whole batch, waits 0.4 ms for it. `python -m tests.gpu` measures again."""
+"""Larger ones make more images a second on an H100, but a lone digit, which takes a whole batch, waits 0.4 ms
+for this one already. `python -m tests.gpu` measures again; the README has its figures."""
 _CUDA_THREADS: Final = 4
-"""On an H100 the command makes 1.00, 1.36, 1.93 and 2.18 million images a second with 1, 2, 4 and 8 threads;
-its disk took 1.9."""
+"""With these the command makes as many images a second on an H100 as its disk takes (README, "On a GPU")."""
 _DRAWN_TOGETHER: Final = 2048
 _BATCHES_TOGETHER: Final = 32
 """A thread draws the latents of so many samples, in so many batches at most, before it runs the first: the

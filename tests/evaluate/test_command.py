@@ -18,6 +18,7 @@ from PIL import Image
 from mnist_sample.errors import MnistSampleError
 from models import checkpoint
 from tests.calling import call
+from tests.environment import environment
 from tests.evaluate.standin import draw_digits
 from tests.models.checkpoints import make_checkpoint
 from train.evaluate import command
@@ -131,7 +132,7 @@ def test_a_signal_is_one_line(
 @pytest.mark.parametrize("module", ["train.evaluate.cli", "train.evaluate.classifier_cli"])
 def test_help_and_a_wrong_option_do_not_wait_for_pytorch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], env=environment(), check=False).returncode == 0
 
 
 def test_what_is_recorded_belongs_to_the_file_that_was_measured(

@@ -204,7 +204,8 @@ def test_names_as_long_as_a_disk_takes(draw: Any, tmp_path: Path, name: str) -> 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640])
 def test_a_file_keeps_its_permissions(draw: Any, tmp_path: Path, mode: int) -> None:
-    (tmp_path / "a.png").touch(mode)
+    (tmp_path / "a.png").touch()
+    (tmp_path / "a.png").chmod(mode)
     draw("--out", tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_mode & 0o777 == mode
 

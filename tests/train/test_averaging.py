@@ -20,6 +20,7 @@ import train.averaging
 from models import checkpoint
 from models.checkpoint import Checkpoint
 from tests.calling import call
+from tests.environment import environment
 from tests.models.checkpoints import KINDS, make_checkpoint
 from train.averaging_cli import run_command
 
@@ -204,7 +205,7 @@ def test_no_generator_is_written_over(
 
 def test_help_and_a_wrong_option_do_not_wait_for_pytorch() -> None:
     code = "import sys, train.averaging_cli; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], env=environment(), check=False).returncode == 0
 
 
 def test_generators_of_different_digits_are_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import torch
 import train.session
 from mnist_sample.errors import OutputError, UsageError
 from tests.calling import call
+from tests.environment import environment
 from tests.train.running import begin
 from train.command import run_command
 from train.config import DEFAULTS, TUTORIAL_PRINTED, make_config
@@ -31,7 +33,7 @@ def test_a_run_ends_with_the_export_command(
     arguments = ("--data", data, "--steps", 2, "--batch-size", 4, "--device", "cpu", "--out", out)
     assert call(monkeypatch, run_command, *arguments) == 0
     said = capsys.readouterr()
-    assert f"python -m export {out}/gen.pt {out}/gen.onnx" in said.out
+    assert f"python -m export {shlex.join([f'{out}/gen.pt', f'{out}/gen.onnx'])}" in said.out
     assert "Training digits on 48 digits of boxes (3 classes): 2 steps on cpu, seed 0" in said.err
 
 
@@ -74,15 +76,22 @@ def test_help_that_cannot_be_written_and_wrong_usage_are_one_line(module: str) -
     command = [sys.executable, "-m", module]
     with Path("/dev/full").open("w") as full:
         told = subprocess.run(
-            [*command, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [*command, "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            check=False,
         )
     assert (told.returncode, told.stderr) == (1, "cannot write stdout: No space left on device\n")
     short, long = (
-        subprocess.run([*command, option], capture_output=True, text=True, check=False)
+        subprocess.run([*command, option], capture_output=True, text=True, env=environment(), check=False)
         for option in ("-h", "--help")
     )
     assert (short.returncode, short.stdout) == (0, long.stdout)
-    wrong = subprocess.run([*command, "--wrong"], capture_output=True, text=True, check=False)
+    wrong = subprocess.run(
+        [*command, "--wrong"], capture_output=True, text=True, env=environment(), check=False
+    )
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.endswith(f"; see python -m {module} --help\n")
     assert wrong.stderr.count("\n") == 1
@@ -91,7 +100,7 @@ def test_help_that_cannot_be_written_and_wrong_usage_are_one_line(module: str) -
 @pytest.mark.parametrize("unheard", ["2>&-", "2>/dev/full"])
 def test_wrong_usage_that_nobody_hears_has_its_exit_code(unheard: str) -> None:
     shell = ["sh", "-c", f'exec "$@" {unheard}', "sh", sys.executable, "-m", "train", "--wrong"]
-    done = subprocess.run(shell, stdout=subprocess.PIPE, check=False)
+    done = subprocess.run(shell, stdout=subprocess.PIPE, env=environment(), check=False)
     assert (done.returncode, done.stdout) == (2, b"")
 
 
@@ -238,4 +247,4 @@ def test_a_folders_name_is_not_taken_twice(tmp_path: Path, monkeypatch: pytest.M
 
 def test_help_and_a_wrong_option_do_not_wait_for_pytorch() -> None:
     code = "import sys, train.command; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], env=environment(), check=False).returncode == 0

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import tempfile
@@ -341,7 +342,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one_whole(
     assert os.strerror(number) in str(failed.value)
     remedy = {errno.ENOSPC: "make room", errno.EROFS: "mend that"}[number]
     assert f"\n{remedy}; what was saved at step 3 is whole" in str(failed.value)
-    assert f"python -m train --resume {tmp_path / 'run'}" in str(failed.value)
+    assert f"python -m train --resume {shlex.quote(str(tmp_path / 'run'))}" in str(failed.value)
     assert checkpoint.read(tmp_path / "run" / "gen.pt")[0].training["steps"] == 3
     assert not [path.name for path in (tmp_path / "run").iterdir() if path.name.endswith(".tmp")]
     go_on(tmp_path / "run")
