@@ -88,8 +88,8 @@ def _check_kin(first: Checkpoint, other: Checkpoint, first_path: Path, path: Pat
     start = _start_of(first)
     if start is None or start != _start_of(other):
         raise AveragingError(
-            f"{first_path} and {path} did not begin with the same file, so their mean may draw nothing: train "
-            "each with --start-from and the same gen.pt, in which nothing is recorded in between"
+            f"{first_path} and {path} did not begin with the same file, so their mean may draw nothing: "
+            "train each with --start-from and the same gen.pt, in which nothing is recorded in between"
         )
 
 

@@ -168,7 +168,7 @@ def test_an_average_that_nobody_could_read_is_not_written(
     assert run(*pair, stranger, "--out", tmp_path / "mean.pt") == 1
     errors = capsys.readouterr().err.splitlines()
     assert len(errors) == 2
-    assert all("the average of these generators is none" in error for error in errors)
+    assert all("the average of these generators is not one" in error for error in errors)
     assert not (tmp_path / "mean.pt").exists()
 
 
