@@ -131,9 +131,8 @@ def _start_workers(stack: contextlib.ExitStack) -> ProcessPoolExecutor | None:
     stack.enter_context(_safe_path())
     try:
         if os.name == "posix":
-            with (
-                signals_held()
-            ):  # the process that looks after the locks; Python lets signals in once it runs
+            # The process that looks after the locks: starting it lets signals in again.
+            with signals_held():
                 resource_tracker.ensure_running()
         with signals_held():
             pool = ProcessPoolExecutor(
