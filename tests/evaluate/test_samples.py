@@ -49,6 +49,15 @@ def test_an_unconditional_generator_is_known_as_one(tmp_path: Path) -> None:
     assert generator.draw(LABELS, 0, 0).shape == (12, 28, 28)
 
 
+def test_a_generator_that_overflows_is_not_taken_for_a_black_one(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint()
+    checkpoint.weights["spread.weight"].fill_(3e38)
+    path = tmp_path / "gen.pt"
+    path.write_bytes(encode(checkpoint))
+    with pytest.raises(MnistSampleError, match=r"gen\.pt makes pixels that are no numbers: train it again"):
+        open_generator(path).draw(LABELS, 0, 0)
+
+
 def test_another_suffix_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"neither a \.pt nor a \.onnx"):
         open_generator(tmp_path / "gen.h5")

@@ -79,6 +79,8 @@ def _open_checkpoint(path: Path) -> tuple[Generator, tuple[str, ...]]:
             latents = torch.from_numpy(draw_latents(seed, start + first, len(asked), latent_dim))
             with torch.inference_mode():
                 sample = network(latents, asked) if conditional else network(latents)
+            if not sample.isfinite().all():
+                raise MnistSampleError(f"{path} makes pixels that are no numbers: train it again")
             images[first : first + BATCH] = to_pixels(sample).squeeze(1).numpy()
         return images
 
