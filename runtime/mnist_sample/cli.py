@@ -183,6 +183,10 @@ def run_arguments(arguments: list[str] | None = None) -> int:
 
         abandon(sys.stdout)
         return complain(f"cannot write stdout: {error.strerror or error}", 1)
+    except ImportError as error:  # numpy or onnxruntime is damaged, or finds no room
+        from mnist_sample.text import first_line
+
+        return complain(f"cannot start: {first_line(error)}; install mnist-sample again, or free memory", 1)
     except MemoryError:  # of --info; while drawing it has been told apart
         return complain("not enough memory", 1)
     except Exception as error:

@@ -454,6 +454,19 @@ def test_started_without_a_standard_stream(
     assert [picture.startswith(PNG_SIGNATURE) for picture in pictures] == [code == 0]
 
 
+def test_a_package_that_cannot_be_loaded(tmp_path: Path) -> None:
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('libonnx.so: failed to map segment\\nmore')")
+    done = subprocess.run(
+        [sys.executable, "-m", "mnist_sample", "--n", "1", "--out", tmp_path / "a.png"],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = "cannot start: libonnx.so: failed to map segment; install mnist-sample again, or free memory"
+    assert (done.returncode, done.stderr) == (1, f"mnist-sample: {said}\n")
+
+
 def test_completion_that_cannot_be_installed(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "mnist_sample", "--install-completion", "bash"],
