@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mnist_sample.errors import MnistSampleError, UsageError
 from mnist_sample.text import first_line
+from train.interruption import Terminated
 
 TIMEOUT: Final = timedelta(minutes=5)
 """How long a process waits for the others: longer than the writer needs for pictures and figures."""
@@ -76,16 +77,19 @@ class World:
                 dist.all_reduce(values)
         return values
 
-    def agree(self, fraction: float, stop: bool) -> tuple[float, bool]:
-        """Return the writer's `fraction`, and whether any process wants to stop: alike everywhere.
+    def agree(
+        self, fraction: float, stop: KeyboardInterrupt | None = None
+    ) -> tuple[float, KeyboardInterrupt | None]:
+        """Return the writer's `fraction`, and what stops any of the processes, if anything: alike everywhere.
 
         Raises:
             WorkerError: another process has ended.
         """
         if self.size == 1:
             return fraction, stop
-        said = self.sum_(torch.tensor([fraction if self.is_writer else 0.0, stop], dtype=torch.float64))
-        return float(said[0]), bool(said[1] > 0)
+        mine = [fraction if self.is_writer else 0.0, stop is not None, isinstance(stop, Terminated)]
+        done, stopped, terminated = self.sum_(torch.tensor(mine, dtype=torch.float64)).tolist()
+        return done, (Terminated() if terminated else KeyboardInterrupt()) if stopped else None
 
     def broadcast(self, value: str) -> str:
         """Return the writer's text.

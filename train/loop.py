@@ -55,14 +55,14 @@ def train(
     saved_at = time.monotonic()
     log_interval = choose_log_interval(config)
     with Interruption() as interruption:
-        fraction, stop = world.agree(fraction_done(state, config), False)
-        while fraction < 1 and not stop:
+        fraction, stop = world.agree(fraction_done(state, config))
+        while fraction < 1 and stop is None:
             set_stage(state, config, fraction)
             take_step()
             state.step += 1
             state.summed += 1
             state.seconds = time.monotonic() - began
-            fraction, stop = world.agree(fraction_done(state, config), interruption.cause is not None)
+            fraction, stop = world.agree(fraction_done(state, config), interruption.cause)
 
             if state.step % log_interval == 0 or fraction >= 1:
                 line = read_metrics(state, config, world)
@@ -71,15 +71,15 @@ def train(
                     record(state, line, sheets, folder, quality)
                     display.show(line, fraction)
                 state.sheets = sheets
-            if stop:
+            if stop is not None:
                 world.sum_(state.sums)
                 check_losses(state)
             due = time.monotonic() - saved_at >= save_every_seconds and is_sound(state, world)
-            if world.is_writer and (due or stop or fraction >= 1):
+            if world.is_writer and (due or stop is not None or fraction >= 1):
                 save(state, folder)
                 saved_at = time.monotonic()
-    if stop and fraction < 1:
-        raise InterruptedRunError(f"stopped at step {state.step}, all of it saved", interruption.cause)
+    if stop is not None and fraction < 1:
+        raise InterruptedRunError(f"stopped at step {state.step}, all of it saved", stop)
 
 
 def record(state: State, line: dict[str, Any], sheets: int, folder: RunFolder, quality: Quality) -> None:

@@ -46,7 +46,7 @@ def measure(rank: int, size: int, port: int, result: Path) -> None:
         set_stage(state, config, 0.0)
         for _ in range(WARM_UP):
             train_step(state, data, config, world)
-        world.agree(0.0, False)  # all are here before the clock starts
+        world.agree(0.0)  # all are here before the clock starts
         began = time.perf_counter()
         for _ in range(STEPS):
             train_step(state, data, config, world)

@@ -40,7 +40,7 @@ def main(name: str) -> None:
     for step in range(STEPS):
         set_stage(state, config, step / STEPS)
         train_step(state, data, config, world)
-        world.agree(step / STEPS, False)
+        world.agree(step / STEPS)
     backends = dict(pair.split(":") for pair in dist.get_backend_config().split(","))
     print(f"{backends[device.type]}: {world.broadcast('heard')}, losses {world.sum_(state.sums).tolist()}")
     dist.destroy_process_group()

@@ -115,7 +115,7 @@ def work_together(
             folder = run(request)
             result.write_text(f"finished {folder}")
         except MnistSampleError as error:
-            result.write_text(str(error))
+            result.write_text(f"{error} (exit code {error.exit_code})")
 
 
 def save_gradients(rank: int, size: int, port: int, arch: str, batch_size: int, result: Path) -> None:

@@ -47,7 +47,9 @@ def test_a_run_goes_on_with_another_number_of_processes(data: Path, finished: Pa
     folder = tmp_path / "run"
     said = train_together(tmp_path, 2, Request(str(data), folder, None, TINY), accident="signal")
     assert all(
-        "stopped at step 2, all of it saved; go on with: python -m train --resume" in end for end in said
+        end.startswith("stopped at step 2, all of it saved; go on with: python -m train --resume")
+        and end.endswith("(exit code 143)")
+        for end in said
     )
     assert checkpoint.read(folder / "gen.pt")[0].training["processes"] == 2
     go_on(folder)
@@ -115,4 +117,4 @@ def test_a_number_of_processes_that_torchrun_has_not_set_is_refused(
 def test_a_batch_too_small_for_the_processes_is_refused(data: Path, tmp_path: Path) -> None:
     request = Request(str(data), tmp_path / "run", None, {**TINY, "batch_size": 3})
     said = train_together(tmp_path, 2, request)
-    assert said == ["--batch-size 3 is too small for 2 processes"] * 2
+    assert said == ["--batch-size 3 is too small for 2 processes (exit code 2)"] * 2
