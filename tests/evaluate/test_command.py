@@ -183,7 +183,11 @@ def test_the_recorded_figures_keep_to_the_format(fresh: Evaluation) -> None:
         (["gen.onnx", "--record"], 2, "--record: gen.onnx is no gen.pt"),
         (["gen.txt"], 2, "neither a .pt nor a .onnx"),
         (["missing.pt"], 1, "cannot read checkpoint missing.pt"),
-        (["gen.pt", "--data", "none"], 1, "there is no folder none"),
+        (
+            ["gen.pt", "--data", "none"],
+            1,
+            "there is no folder none: name MNIST's with --data, or auto or mnist",
+        ),
         (["gen.pt", "--data", "bundled"], 2, "name MNIST's folder with --data DIR"),
     ],
 )
@@ -246,3 +250,13 @@ def test_real_mnist_from_end_to_end(run: Run, tmp_path: Path, mnist_dir: str) ->
     assert figures["Frechet distance"]["generated"] > 5 * figures["Frechet distance"]["real"]
     assert figures["label accuracy"]["real"] > 0.95 > 0.5 > figures["label accuracy"]["generated"]
     assert "100 generated digits" in out
+
+
+def test_a_protected_checkpoint_is_told_before_the_work(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gen_pt = _write_checkpoint(tmp_path / "gen.pt")
+    monkeypatch.setattr(command, "load_mnist", lambda _: pytest.fail("the work has begun"))
+    monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != gen_pt)  # root may write everywhere
+    said = run(gen_pt, "--record")
+    assert said == (1, "", f"--record: no permission to write {gen_pt}; record in a copy of it\n")

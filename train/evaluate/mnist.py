@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import torch
 from torch import Tensor
 
 from mnist_sample.errors import UsageError
-from train.data import Dataset, Split, load_dataset
+from train.data import SOURCES, Dataset, Split, load_dataset
 from train.idx import DataError
 
 MNIST_SHA256: Final[dict[Split, str]] = {
@@ -41,6 +42,8 @@ def load_mnist(source: str) -> RealDigits:
     """
     if source == "bundled":
         raise UsageError("the evaluation compares with real digits: name MNIST's folder with --data DIR")
+    if source not in SOURCES and not Path(source).is_dir():
+        raise DataError(f"there is no folder {source}: name MNIST's with --data, or auto or mnist")
     train, test = _load_split(source, "train"), _load_split(source, "t10k")
     return RealDigits(*train, *test)
 
