@@ -257,6 +257,7 @@ def test_a_protected_checkpoint_is_told_before_the_work(
 ) -> None:
     gen_pt = _write_checkpoint(tmp_path / "gen.pt")
     monkeypatch.setattr(command, "load_mnist", lambda _: pytest.fail("the work has begun"))
-    monkeypatch.setattr("os.access", lambda path, _mode: Path(path) != gen_pt)  # root may write everywhere
+    # Root may write everywhere.
+    monkeypatch.setattr("os.access", lambda path, mode: Path(path) != gen_pt or mode != os.W_OK)
     said = run(gen_pt, "--record")
     assert said == (1, "", f"--record: no permission to write {gen_pt}; record in a copy of it\n")
