@@ -27,8 +27,11 @@ from train.pictures import is_whole, to_pixels, write_curves, write_gif, write_s
 from train.report import write_report
 from train.state import State, average_weights, save_state
 
+BEGUN: Final = ("config.json", "metrics.jsonl")
+"""What a run leaves first, before there is anything to save."""
 WRITTEN: Final = (
-    *("config.json", "metrics.jsonl", "gen.pt", "reals.png", "samples"),
+    *BEGUN,
+    *("gen.pt", "reals.png", "samples"),
     *("losses.png", "result.png", "forming.gif", "report.html"),
 )
 """What a run leaves beside its `resume.pt`."""
@@ -266,7 +269,7 @@ def refuse_taken(folder: Path) -> None:
         raise UsageError(
             f"{folder} already holds a run: go on with it ({go_on_command(folder)}) or choose another --out"
         )
-    if all(os.path.lexists(folder / name) for name in WRITTEN[:2]):
+    if all(os.path.lexists(folder / name) for name in BEGUN):
         raise UsageError(
             f"{folder} holds a run that has saved nothing: if it is not going on any more, move it away, or "
             "choose another --out"

@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, TextIO, cast
 
 from mnist_sample import contract
 from mnist_sample.errors import MnistSampleError, OutputError, UsageError
-from mnist_sample.files import abandon, atomic_file, follow_link, refuse_input, write_back_early
+from mnist_sample.files import abandon, atomic_file, check_folder, follow_link, refuse_input, write_back_early
 from mnist_sample.job import Format, Job, Request
 from mnist_sample.labels import LabelSource, no_labels, random_labels, repeated_labels
 from mnist_sample.process import unwinding
@@ -160,10 +160,7 @@ def _check_space(form: Format, n: int, target: Path, scale: int = 1) -> None:
     while form in _FOLDERS and not folder.exists() and folder != folder.parent:
         folder = folder.parent
     folder = folder if folder.is_dir() else folder.parent
-    if not folder.is_dir():
-        raise OutputError(f"cannot write {target}: the folder {folder} does not exist; make it first")
-    if not os.access(folder, os.W_OK):
-        raise OutputError(f"cannot write {target}: no permission to write in {folder}")
+    check_folder(folder, target)
     needed, free = n * _count_bytes(form, scale), shutil.disk_usage(folder).free
     if needed > free:
         raise OutputError(

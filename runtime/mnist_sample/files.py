@@ -154,32 +154,34 @@ def check_target(target: Path, read: Iterable[Path]) -> None:
         read: the files that are read before.
 
     Raises:
-        OutputError: it is a folder, a device or a pipe, or its folder is missing.
+        OutputError: it is a folder, a device or a pipe, or its folder is missing or may not be written to.
         UsageError: it is one of those that are read.
     """
+    mode = stat.S_IFREG  # as it will be
     try:
-        place = follow_link(target).parent
-        found = target.stat()
-    except FileNotFoundError:
-        if not target.parent.is_dir():
-            raise OutputError(
-                f"cannot write {target}: the folder {target.parent} does not exist; make it first"
-            ) from None
-        _refuse_forbidden(target, place)
-        return
+        folder = follow_link(target).parent
+        with contextlib.suppress(FileNotFoundError):
+            mode = stat.S_IFMT(target.stat().st_mode)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror}; name another file") from error
-    if stat.S_ISDIR(found.st_mode):
+    if mode == stat.S_IFDIR:
         raise OutputError(f"cannot write {target}: it is a folder; name a file in it")
-    if not stat.S_ISREG(found.st_mode):
+    if mode != stat.S_IFREG:
         raise OutputError(f"cannot write {target}: it is a device or a pipe, which the file would replace")
-    _refuse_forbidden(target, place)
+    check_folder(folder, target)
     refuse_input(target, read)
 
 
-def _refuse_forbidden(target: Path, folder: Path) -> None:
+def check_folder(folder: Path, target: Path) -> None:
+    """Refuse a folder that `target` could not be written into.
+
+    Raises:
+        OutputError: it is missing, or may not be written to.
+    """
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {target}: the folder {folder} does not exist; make it first")
     if not os.access(folder, os.W_OK):
-        raise OutputError(f"cannot write {target}: no permission to write in {folder}; name another file")
+        raise OutputError(f"cannot write {target}: no permission to write in {folder}; write elsewhere")
 
 
 def refuse_input(target: Path, read: Iterable[Path]) -> None:

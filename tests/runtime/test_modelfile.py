@@ -18,7 +18,7 @@ from mnist_sample.cli import run_arguments
 from mnist_sample.errors import ModelFileError
 from mnist_sample.modelfile import read_model
 from mnist_sample.sampler import Sampler
-from tests.runtime.edits import Edit, find_node, set_attribute, set_metadata
+from tests.runtime.edits import Edit, add_node, find_node, set_attribute, set_metadata
 from tests.runtime.standin import Standin
 
 
@@ -211,24 +211,17 @@ def _lone_channel(model: ModelProto) -> None:
     )
 
 
-def _pad_output(model: ModelProto) -> None:
-    """Add a transposed convolution for which onnxruntime 1.22 to 1.27 read memory that is not theirs."""
-    model.graph.initializer.append(numpy_helper.from_array(np.ones((4, 1, 2, 2), np.float32), "window"))
-    model.graph.node.append(
-        helper.make_node(
-            "ConvTranspose",
-            ["maps", "window"],
-            ["spread"],
-            dilations=[2, 2],
-            output_padding=[1, 1],
-            pads=[1, 1, 2, 2],
-        )
-    )
-
-
-def _pick_beyond(model: ModelProto) -> None:
-    model.graph.initializer.append(numpy_helper.from_array(np.array([4]), "beyond"))
-    model.graph.node.append(helper.make_node("Gather", ["maps", "beyond"], ["picked"], axis=1))
+# For this one onnxruntime 1.22 to 1.27 read memory that is not theirs.
+_PAD_OUTPUT = add_node(
+    "ConvTranspose",
+    "maps",
+    "window",
+    constants={"window": np.ones((4, 1, 2, 2), np.float32)},
+    dilations=[2, 2],
+    output_padding=[1, 1],
+    pads=[1, 1, 2, 2],
+)
+_PICK_BEYOND = add_node("Gather", "maps", "beyond", axis=1, constants={"beyond": np.array([4])})
 
 
 def _flatten_axes(model: ModelProto) -> None:
@@ -299,8 +292,8 @@ EDITS: list[tuple[Edit, str]] = [
     (_PICK_BY_LABEL, "Gather: an index is out of bounds"),
     (_LEAD, "Unsqueeze: it mixes the samples of a batch"),
     (_open_windows, "too much memory"),
-    (_pad_output, "output_padding is out of bounds"),
-    (_pick_beyond, "Gather: an index is out of bounds"),
+    (_PAD_OUTPUT, "output_padding is out of bounds"),
+    (_PICK_BEYOND, "Gather: an index is out of bounds"),
     (_flatten_axes, "the axes are not constant"),
     (_opset(12), "does not name one opset of the ONNX standard, of 13 or more"),
     (_opset(18, 13), "does not name one opset"),

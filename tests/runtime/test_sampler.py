@@ -149,30 +149,27 @@ def test_an_endless_stream_goes_on_and_ends_when_closed(sampler: Sampler) -> Non
     assert not set(threading.enumerate()) - before
 
 
-@pytest.mark.parametrize("n", [1, 11, 64])
-def test_a_lone_sample_takes_the_kernels_that_many_take(
-    n: int, sampler: Sampler, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Other processors than this one round products of one row otherwise."""
-    made: list[int] = []
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows each run of the graph makes."""
+    rows: list[int] = []
 
     def count(opened: Any, feeds: Any, output: str) -> Any:
-        made.append(len(feeds[contract.INPUT_LATENT]))
+        rows.append(len(feeds[contract.INPUT_LATENT]))
         return run_graph(opened, feeds, output)
 
     monkeypatch.setattr("mnist_sample.sampler.run_graph", count)
+    return rows
+
+
+@pytest.mark.parametrize("n", [1, 11, 64])
+def test_a_lone_sample_takes_the_kernels_that_many_take(n: int, sampler: Sampler, made: list[int]) -> None:
+    """Other processors than this one round products of one row otherwise."""
     assert len(sampler.sample(n).images) == n
     assert all(rows % 8 == 0 for rows in made)
 
 
-def test_a_stream_runs_only_a_little_ahead(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[int] = []
-
-    def count(opened: Any, feeds: Any, output: str) -> Any:
-        made.append(len(feeds[contract.INPUT_LATENT]))
-        return run_graph(opened, feeds, output)
-
-    monkeypatch.setattr("mnist_sample.sampler.run_graph", count)
+def test_a_stream_runs_only_a_little_ahead(sampler: Sampler, made: list[int]) -> None:
     stream = sampler.stream()
     next(stream)
     stream.close()

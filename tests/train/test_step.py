@@ -211,13 +211,9 @@ def test_adam_has_the_settings_decays(arch: str) -> None:
 
 def test_two_seeds_begin_with_other_weights_and_draw_other_digits() -> None:
     one, other = (make(replace(DEFAULTS["digits"], seed=seed))[0] for seed in (0, 1))
-    assert not torch.equal(weights(one.generator), weights(other.generator))
+    weights = [next(state.generator.parameters()) for state in (one, other)]
+    assert not torch.equal(*weights)
     assert not torch.equal(one.random.get_state(), other.random.get_state())
-
-
-def weights(module: torch.nn.Module) -> torch.Tensor:
-    """Return all parameters in one row."""
-    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
 
 
 def spread_after_training(entropy: float) -> float:
