@@ -17,6 +17,8 @@ import torch
 import export.checks.whole
 import export.command
 from export.command import run_command
+from export.run import Options
+from mnist_sample import contract
 from mnist_sample.modelfile import read_model
 from tests.calling import call
 from tests.environment import ROOT, environment, leftovers
@@ -52,6 +54,19 @@ def test_it_writes_a_file_and_says_so(
     assert [line.split("  ")[0] for line in lines[:-1]] == [finding.name for finding in digits.findings]
     assert path.read_bytes() == digits.content
     assert read_model(path).architecture == "digits"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "opset", "atol"),
+    [([], contract.OPSET, 5e-5), (["--opset", "20", "--atol", "2e-5"], 20, 2e-5)],
+)
+def test_its_options_reach_the_export(
+    arguments: list[str], opset: int, atol: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[Options] = []
+    monkeypatch.setattr(export.command, "export", lambda _from, _to, options, _report: asked.append(options))
+    assert call(monkeypatch, run_command, *arguments, tmp_path / "gen.pt", tmp_path / "gen.onnx") == 0
+    assert asked == [Options(opset=opset, atol=atol, provider="cpu")]
 
 
 def test_check_says_that_the_file_holds(

@@ -53,6 +53,7 @@ def refuse(exported: Exported, content: bytes, folder: Path, error: type[errors.
     ("key", "value"),
     [
         (VERSIONS, json.dumps({"a": "b"})),
+        (VERSIONS, json.dumps({"torch": MADE_BY["torch"]})),
         (VERSIONS, json.dumps(MADE_BY | {"more": "1"})),
         (VERSIONS, json.dumps(MADE_BY | {"torch": "newest"})),
         (VERSIONS, json.dumps(MADE_BY | {"torch": "2.14\nall is well"})),
@@ -66,6 +67,7 @@ def refuse(exported: Exported, content: bytes, folder: Path, error: type[errors.
     ],
     ids=[
         "no package",
+        "a single package",
         "a package more",
         "no version",
         "two lines",

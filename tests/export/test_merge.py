@@ -34,6 +34,13 @@ class UsedTwice(Shuffled):
         return F.pixel_shuffle(maps, self.factor) + maps.mean()
 
 
+class Activated(Shuffled):
+    """What is shuffled is not the convolution's own output."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(F.relu(self.layer(x)), self.factor)
+
+
 def merge(net: nn.Module, x: Tensor) -> tuple[fx.GraphModule, list[list[int]]]:
     """Return the merged graph and the strides of its convolutions."""
     traced = trace(net, (x,)).module()
@@ -71,6 +78,7 @@ LEFT = {
     "a stride": (Shuffled(nn.Conv2d(3, 4, 3, stride=2, padding=1)), 8, 8),
     "a dilation": (Shuffled(nn.Conv2d(3, 4, 3, dilation=2, padding=2)), 6, 6),
     "a second user": (UsedTwice(nn.Conv2d(3, 4, 3, padding=1)), 6, 6),
+    "an activation between": (Activated(nn.Conv2d(3, 4, 3, padding=1)), 6, 6),
 }
 
 
