@@ -147,7 +147,8 @@ def check_rows_alone(candidate: Candidate) -> Finding:
             f"a row alone differs from itself in a batch of {len(image)} by {difference:.1e} in sample "
             f"and {levels} of 255 levels in image"
         )
-    how = "equal to the bit" if difference == 0 else f"sample {difference:.1e}, image {levels} of 255 levels"
+    equal = difference == levels == 0
+    how = "equal to the bit" if equal else f"sample {difference:.1e}, image {levels} of 255 levels"
     return Finding("rows alone", f"{how} in a batch of {len(image)}", {"row-alone": difference})
 
 

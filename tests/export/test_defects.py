@@ -19,7 +19,6 @@ import export.checks.exact
 import export.checks.whole
 import export.run
 from export import convert, errors
-from export.checks.candidate import Arrays, Candidate, run_session
 from mnist_sample import contract
 from models.checkpoint import Checkpoint
 from tests.export.exported import OPTIONS, Exported, build
@@ -269,40 +268,3 @@ def test_a_flipped_bit_is_found_by_the_digest(digits: Exported, tmp_path: Path) 
     path.write_bytes(content)
     with pytest.raises(errors.SamplerRefusedError, match="digest"):
         export.run.check(digits.source, path, OPTIONS, lambda _: None)
-
-
-class Unrepeatable:
-    """A session whose second answer differs in the last bit."""
-
-    def __init__(self, candidate: Candidate) -> None:
-        self.session, self.runs = candidate.session, 0
-
-    def run(self, _names: list[str], inputs: Arrays) -> list[object]:
-        self.runs += 1
-        image, sample = run_session(self.session, inputs)
-        return [image, sample if self.runs == 1 else sample.view("int32") ^ 1]
-
-
-def test_two_runs_that_differ_are_found(digits: Exported) -> None:
-    candidate = digits.with_content(digits.content)
-    candidate.__dict__["session"] = Unrepeatable(candidate)
-    with pytest.raises(errors.RepeatError):
-        export.checks.agreement.check_repeat(candidate)
-
-
-class Crowded:
-    """A session in which each row's result depends on how many there are."""
-
-    def __init__(self, candidate: Candidate) -> None:
-        self.session = candidate.session
-
-    def run(self, _names: list[str], inputs: Arrays) -> list[object]:
-        image, sample = run_session(self.session, inputs)
-        return [image, sample + 1e-4 * len(sample)]
-
-
-def test_a_row_that_depends_on_its_mates_is_found(digits: Exported) -> None:
-    candidate = digits.with_content(digits.content)
-    candidate.__dict__["session"] = Crowded(candidate)
-    with pytest.raises(errors.BatchMateError):
-        export.checks.agreement.check_rows_alone(candidate)
