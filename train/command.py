@@ -54,7 +54,9 @@ def main(
     ] = None,
     lr_ratio: Annotated[
         float | None,
-        typer.Option(help="The generator's learning rate over the discriminator's.", show_default="1"),
+        typer.Option(
+            help="The generator's learning rate over the discriminator's.", show_default="the architecture's"
+        ),
     ] = None,
     gamma: Annotated[
         float | None,

@@ -67,15 +67,15 @@ class TrainConfig:
     """
 
     arch: str = "digits"
-    steps: int | None = 20_000
+    steps: int | None = 12_000
     minutes: float | None = None
     extended_at: int = 0
     start_from: str = ""
     start_sha256: str = ""
     head_start: float = 0.0
-    batch_size: int = 128
+    batch_size: int = 256
     lr: float = 2e-3
-    lr_ratio: float = 1.0
+    lr_ratio: float = 3.0
     lr_end: float = 0.0
     beta1: float = 0.0
     beta2: float = 0.99
@@ -151,7 +151,9 @@ DEFAULTS: Final[dict[str, TrainConfig]] = {
     "tutorial": TrainConfig(
         arch="tutorial",
         steps=1407,
+        batch_size=128,
         lr=5e-4,
+        lr_ratio=1.0,
         lr_end=0.1,
         beta1=0.5,
         beta2=0.999,

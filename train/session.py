@@ -132,7 +132,7 @@ def resolve_config(
     if saved and start:
         raise UsageError("--resume and --start-from exclude each other: one goes on, the other begins anew")
     if start:
-        given |= start.settings()
+        given |= start.settings(given.get("lr_ratio"))
     if saved is None:
         config = make_config(given.pop("arch", None) or "digits", {**given, "device": device.type})
         return replace(config, bf16=has_fast_bf16(device)) if config.bf16 is None else config

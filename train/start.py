@@ -16,6 +16,8 @@ from train.state import ResumeError, State
 
 HEAD_START: Final = 1 / 6
 """Share of such a run in which the discriminator learns alone."""
+LR_RATIO: Final = 1.0
+"""Unless another is given: a generator that is good already has less to learn than its opponent."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class Start:
     sha256: str
     trained: Checkpoint
 
-    def settings(self) -> dict[str, Any]:
-        """Return the settings of a run that begins with it.
+    def settings(self, lr_ratio: float | None) -> dict[str, Any]:
+        """Return the settings of a run that begins with it, `lr_ratio` if one was given.
 
         Its BatchNorm keeps its statistics from the start: they are settled.
         """
@@ -42,6 +44,7 @@ class Start:
             "start_sha256": self.sha256,
             "settle": 0.0,
             "head_start": HEAD_START,
+            "lr_ratio": LR_RATIO if lr_ratio is None else lr_ratio,
         }
 
     def put_into(self, state: State, class_names: tuple[str, ...]) -> None:

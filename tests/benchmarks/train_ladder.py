@@ -4,7 +4,8 @@
 
 Three tables: the ladder, what was tried from its top and left out, and generators of other shapes (whose
 figures `python -m tests.benchmarks.generator_speed --quality` sets beside their speed). Every rung trains for
-the same number of steps at batch size 128 and is measured by the project's evaluation. A rung that the
+the same number of steps of 128 digits, with the same learning rate for both networks, unless it names
+another, and is measured by the project's evaluation. A rung that the
 folder `--out` already holds, trained with the same settings, is not trained again, so that a table can grow.
 The tables are also kept there as JSON.
 """
@@ -128,8 +129,12 @@ LADDER: Final = {
     "fourth": Rung("penalties from every fourth digit", {"gamma": 1.0, "settle": 1.0}, discriminator=LARGER),
     "small": Rung("a smaller D, of half the arithmetic", {"gamma": 1.0, "settle": 1.0}),
     "gamma": Rung("penalties of weight 0.1, not 1", {"settle": 1.0}),
-    "settle": Rung("G's BatchNorm settled from halfway on: the default settings, but for the length"),
+    "settle": Rung("G's BatchNorm settled from halfway on"),
     "length": Rung("three times as many steps", {"steps": 3 * 1407}),
+    "variety": Rung(
+        "batches of 256, and G's rate three times D's: the default settings, but for the length",
+        {"steps": 3 * 1407, "batch_size": 256, "lr_ratio": 3.0},
+    ),
 }
 TRIED: Final = {
     "settle": LADDER["settle"],
@@ -159,7 +164,14 @@ TABLES: Final = {"ladder": LADDER, "tried": TRIED, "widths": WIDTHS}
 def train_rung(name: str, rung: Rung, data: Path, steps: int, seed: int, out: Path) -> Path:
     """Train a rung's run, unless it is there already, and return its folder."""
     folder = out / f"{rung.trained_by or name}-{seed}"
-    settings = {"batch_size": 128, "steps": steps, "seed": seed, "device": "cpu", **rung.settings}
+    settings = {
+        "batch_size": 128,
+        "lr_ratio": 1.0,
+        "steps": steps,
+        "seed": seed,
+        "device": "cpu",
+        **rung.settings,
+    }
     if not is_trained(folder, settings):
         if folder.exists():
             shutil.rmtree(folder)

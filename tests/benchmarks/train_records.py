@@ -97,7 +97,7 @@ def race(
     seconds, steps = 0.0, 0
     start: Start | None = None
     for settings in configs:
-        config = replace(settings, **start.settings()) if start else settings
+        config = replace(settings, **start.settings(settings.lr_ratio)) if start else settings
         state = make_state(config, len(data.class_names), device, World())
         if start:
             start.put_into(state, data.class_names)

@@ -30,6 +30,7 @@ SIZES: Final = (1, 2)
 ROUNDS: Final = 3
 WARM_UP: Final = 5
 STEPS: Final = 20
+BATCH_SIZE: Final = 128
 CLASSES: Final = 10
 
 
@@ -38,7 +39,7 @@ def measure(rank: int, size: int, port: int, result: Path) -> None:
     torch.set_num_threads(1)
     take_rank(rank, size, port)
     device = torch.device("cpu")
-    config = replace(DEFAULTS["digits"], bf16=has_fast_bf16(device))
+    config = replace(DEFAULTS["digits"], batch_size=BATCH_SIZE, bf16=has_fast_bf16(device))
     images = torch.from_numpy(make_images(1000)).unsqueeze(1)
     data = DeviceData(images, torch.arange(1000) % CLASSES)
     with join_world(device) as world:

@@ -57,7 +57,7 @@ def train_to_records(context: Context, report: Report) -> None:
         seconds = {f"{target:g}": record.seconds for target, record in records.items()}
         report.measure(what, text or "no target met", **seconds)
 
-    default = replace(DEFAULTS["digits"], bf16=has_fast_bf16(device), device=device.type)
+    default = replace(DEFAULTS["digits"], lr_ratio=1.0, bf16=has_fast_bf16(device), device=device.type)
     configs = [replace(default, batch_size=batch, steps=steps) for batch, steps in RACES[context.device]]
     warm_up(data, configs[0], device)
     for config in configs:

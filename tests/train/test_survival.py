@@ -408,7 +408,7 @@ def test_other_data_are_refused_with_both_named(data: Path, finished: Path, tmp_
         ("lr", 0.5, "--lr 0.5 differs from the run's 0.00"),
         ("steps", 5, "--steps 5 differs from the run's 6"),
         ("batch_size", 8, "--batch-size 8 differs from the run's 6"),
-        ("lr_ratio", 3.0, "--lr-ratio 3.0 differs from the run's 1.0"),
+        ("lr_ratio", 2.0, "--lr-ratio 2.0 differs from the run's 3.0"),
         ("gamma", 0.3, "--gamma 0.3 differs from the run's 0.1"),
         ("seed", 1, "--seed 1 differs from the run's 0"),
         ("arch", "tutorial", "--arch tutorial differs from the run's digits"),
@@ -525,10 +525,10 @@ def test_two_runs_do_not_share_a_folder(data: Path, finished: Path, tmp_path: Pa
 
 
 def test_the_command_after_an_explosion_is_that_of_the_run() -> None:
-    config = make_config("digits", {"lr": 1e6, "steps": 9, "lr_ratio": 3.0, "gamma": 0.3, "seed": 3})
+    config = make_config("digits", {"lr": 1e6, "steps": 9, "lr_ratio": 2.0, "gamma": 0.3, "seed": 3})
     usual = f"{make_config('digits', {}).lr:g}"
     assert slower_command(config, "/my data") == (
-        "python -m train --data '/my data' --arch digits --steps 9 --lr-ratio 3.0 --gamma 0.3 --seed 3 "
+        "python -m train --data '/my data' --arch digits --steps 9 --lr-ratio 2.0 --gamma 0.3 --seed 3 "
         f"--lr {usual}"
     )
 
@@ -584,6 +584,14 @@ def test_a_run_starts_with_the_generator_of_another(data: Path, finished: Path, 
     assert told == f"{finished.name}/gen.pt", "nobody else's business is where that lies"
     for name, tensor in parent.weights.items():
         assert torch.allclose(child.weights[name], tensor, atol=1e-6), name
+
+
+@pytest.mark.parametrize(("given", "ratio"), [({}, 1.0), ({"lr_ratio": 0.2}, 0.2)])
+def test_a_trained_generator_goes_on_at_the_rate_of_its_opponent(
+    given: dict[str, float], ratio: float, data: Path, finished: Path, tmp_path: Path
+) -> None:
+    folder = begin_from(data, finished, tmp_path / "second", steps=1, **given)
+    assert json.loads((folder / "config.json").read_text())["settings"]["lr_ratio"] == ratio
 
 
 def test_a_started_run_ends_alike_with_and_without_a_pause(
