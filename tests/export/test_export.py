@@ -183,6 +183,27 @@ def test_check_refuses_a_file_cut_short(digits: Exported, tmp_path: Path) -> Non
         check(digits.source, path, OPTIONS, ignore)
 
 
+def test_check_reads_no_more_than_a_bounded_file(digits: Exported, tmp_path: Path) -> None:
+    path = tmp_path / "gen.onnx"
+    with path.open("wb") as file:
+        file.truncate(contract.MAX_FILE_BYTES + 1)
+    with pytest.raises(ExportError, match=r"gen\.onnx is larger than 64 MiB"):
+        check(digits.source, path, OPTIONS, ignore)
+
+
+def test_a_full_disk_leaves_what_stood_there(
+    monkeypatch: pytest.MonkeyPatch, digits: Exported, target: Path
+) -> None:
+    def run_out(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", run_out)
+    with pytest.raises(OutputError, match=r"cannot write .*: No space left on device"):
+        export(digits.source, target, OPTIONS, ignore)
+    assert target.read_bytes() == b"what stood here"
+    assert list(target.parent.iterdir()) == [target]
+
+
 def test_latents_far_out_are_no_reason_to_refuse(tmp_path: Path, target: Path) -> None:
     """Weights as large as training makes them: at a thousand times the latents, float32's errors grow too."""
     checkpoint = make_checkpoint()
