@@ -55,7 +55,8 @@ def main(
     lr_ratio: Annotated[
         float | None,
         typer.Option(
-            help="The generator's learning rate over the discriminator's.", show_default="the architecture's"
+            help="The generator's learning rate over the discriminator's.",
+            show_default="the architecture's, 1 with --start-from",
         ),
     ] = None,
     gamma: Annotated[

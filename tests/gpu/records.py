@@ -21,7 +21,8 @@ RACES: Final = {
     "cuda": ((256, 2000), (512, 1000), (512, 2000), (1024, 1000), (512, 4000), (1024, 3000), (512, 8000)),
     "cpu": ((64, 8),),
 }
-"""Batch size and steps of each run: a short run has learned more by its end than a long one by then."""
+"""Batch size and steps of each run, at one rate for both networks. A short run has learned more by its end
+than a long one by then."""
 READINGS: Final = 5
 """The distance is measured so often in a run."""
 TARGETS: Final = (3.0, 1.5, 1.0)
