@@ -322,7 +322,7 @@ def _show(job: Job, stream: TextIO) -> None:
 def _summarise(request: Request, job: Job) -> str:
     sampler = job.sampler
     where = sampler.provider.upper()
-    if request.provider == "auto" and sampler.provider_note:
+    if sampler.provider_note:
         where += f" ({sampler.provider_note})"
     last = f" to {job.start + job.n - 1}" if job.n > 1 else ""
     target = "stdout" if request.out == "-" else request.out
