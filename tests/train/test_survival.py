@@ -470,7 +470,10 @@ def test_a_run_from_another_kind_of_device_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr("torch.serialization.location_tag", lambda _: "cuda:0")
         torch.save(saved, folder / "resume.pt")
+    seeds: list[int] = []
+    strike(monkeypatch, 4, lambda state: seeds.append(state.random.initial_seed()))
     go_on(folder, device="cpu")
+    assert seeds == [3], "with the run's own seed it would draw its first digits and latents again"
     assert "device: cpu now, cuda before" in "".join(capsys.readouterr())
     assert checkpoint.read(folder / "gen.pt")[0].training["steps"] == 6
 
