@@ -2,12 +2,12 @@
 
     python -m tests.benchmarks.train_ladder --data ../mnist [--table ladder|tried|widths] [--steps 1407]
 
-Three tables: the ladder, what was tried from its top and left out, and generators of other shapes (whose
-figures `python -m tests.benchmarks.generator_speed --quality` sets beside their speed). Every rung trains for
-the same number of steps of 128 digits, with the same learning rate for both networks, unless it names
-another, and is measured by the project's evaluation. A rung that the
-folder `--out` already holds, trained with the same settings, is not trained again, so that a table can grow.
-The tables are also kept there as JSON.
+Three tables: the ladder, what was tried on its rung `settle` and left out, and generators of other shapes
+(whose figures `python -m tests.benchmarks.generator_speed --quality` sets beside their speed). Every rung
+trains for the same number of steps of 128 digits, with the same learning rate for both networks, unless it
+names another, and is measured by the project's evaluation. A rung that the folder `--out` already holds,
+trained with the same settings, is not trained again, so that a table can grow. The tables are also kept there
+as JSON.
 """
 
 from __future__ import annotations
