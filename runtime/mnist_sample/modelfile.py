@@ -1,7 +1,7 @@
 """Reads a model file, distrusting it: nothing reaches onnxruntime that was not checked here.
 
 A sealed file carries the SHA-256 of itself, so that any damage shows. Against files made to harm, with a
-fitting digest, stand the checks of structure and size (`protobuf`, `onnxschema`, `graphcheck`).
+fitting digest, stand the checks of structure and size (`protobuf`, `onnxschema`, `operators`, `graphcheck`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any, Final, TypeVar
 
 from mnist_sample import contract
 from mnist_sample.errors import DamagedFileError, ModelFileError
-from mnist_sample.graphcheck import Cost, GraphError, check_graph
+from mnist_sample.graphcheck import Cost, check_graph
 from mnist_sample.onnxschema import ENVELOPE, GRAPH
+from mnist_sample.operators import GraphError
 from mnist_sample.protobuf import MalformedError, Message, decode
 
 BUNDLED: Final = Path(__file__).with_name("generator.onnx")
@@ -34,7 +35,7 @@ _DIGEST_ENTRY: Final = (
 )
 """How a metadata entry with this key begins on disk: field 1 is the key, field 2 the value."""
 _MIN_OPSET: Final = 13
-"""What `graphcheck` knows of operators holds from here on: in 12, axes are attributes."""
+"""What `operators` knows holds from here on: in 12, axes are attributes."""
 _REMEDY: Final = "make it again with `python -m export`, or take the bundled one"
 
 
