@@ -142,7 +142,8 @@ def _sample(
         escape_unencodable(sys.stdout)
         typer.echo(describe(model))
         return
-    from mnist_sample.command import name_output, run
+    from mnist_sample.command import run
+    from mnist_sample.planning import name_output
 
     collect_garbage_again()
     run(

@@ -74,7 +74,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "file.txt").write_text("mine")
     monkeypatch.chdir(tmp_path)
     usage = shutil.disk_usage(tmp_path)._replace(free=10**12)
-    monkeypatch.setattr("mnist_sample.command.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("mnist_sample.writing.shutil.disk_usage", lambda _: usage)
     return tmp_path
 
 
@@ -123,7 +123,7 @@ def test_a_link_that_leads_nowhere_but_to_itself(
 def test_a_folder_without_permission(
     desk: Path, conditional: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mnist_sample.command.os.access", lambda _, mode: mode != os.W_OK)
+    monkeypatch.setattr("mnist_sample.files.os.access", lambda _, mode: mode != os.W_OK)
     code, message = refuse(["--model", str(conditional)], capsys)
     assert code == 1
     assert "no permission to write" in message
