@@ -15,7 +15,7 @@ from typing import IO, Final, NamedTuple
 
 from mnist_sample.text import make_printable
 
-INSTALL: Final = 'pip install "mnist-sample[cuda]" (from a checkout: pip install ".[cuda]")'
+INSTALL: Final = 'pip install "onnxruntime-gpu[cuda,cudnn]"'
 _NVIDIA_PCI_VENDOR: Final = "0x10de"
 _ERROR_NO_DEVICE: Final = 100
 """CUDA_ERROR_NO_DEVICE in cuda.h."""
