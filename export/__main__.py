@@ -15,8 +15,9 @@ def main() -> None:
 
         interrupt_at_once()
         run_command()
-    except BaseException:
+    except BaseException as error:
         if not interruptions:
+            _explain_missing(error)
             raise
         from mnist_sample.process import INTERRUPTED, INTERRUPTED_CODE
 
@@ -24,6 +25,14 @@ def main() -> None:
         sys.exit(INTERRUPTED_CODE)
     finally:
         stop_listening()
+
+
+def _explain_missing(error: BaseException) -> None:
+    """Exit in one line where a package of another project is missing."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if name and name.partition(".")[0] not in ("export", "models"):
+        print(f'error: the package {name} is missing: pip install -e ".[train]"', file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

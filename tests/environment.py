@@ -11,6 +11,8 @@ from typing import Final
 import mnist_sample
 
 ROOT: Final = Path(__file__).parents[1]
+MISSING: Final = "raise ModuleNotFoundError(f'No module named {__name__!r}', name=__name__)"
+"""A module that is as good as not there."""
 
 
 def environment(first_path: Path | None = None, **changes: str) -> dict[str, str]:

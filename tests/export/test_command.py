@@ -21,7 +21,7 @@ from export.run import Options
 from mnist_sample import contract
 from mnist_sample.modelfile import read_model
 from tests.calling import call
-from tests.environment import ROOT, environment, leftovers
+from tests.environment import MISSING, ROOT, environment, leftovers
 from tests.export.exported import Exported
 from tests.models import strangers
 
@@ -198,6 +198,20 @@ except KeyboardInterrupt as error:
     raise RuntimeError("Error calling __set_name__") from error
 """,
 }
+
+
+def test_a_missing_package_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text(MISSING)
+    refused = subprocess.run(
+        [sys.executable, "-m", "export", "gen.pt", tmp_path / "gen.onnx"],
+        cwd=ROOT,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == 'error: the package torch is missing: pip install -e ".[train]"\n'
 
 
 @pytest.mark.parametrize("how", INTERRUPTED_IMPORTS)
