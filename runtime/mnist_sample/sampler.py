@@ -25,7 +25,7 @@ MAX_THREADS: Final = 1024
 _CPU_BATCH: Final = 64
 _CUDA_BATCH: Final = 1024
 """Larger ones make more images a second on an H100, but a lone digit, which takes a whole batch, waits 0.4 ms
-for this one already. `python -m tests.gpu` measures again; the README has its figures."""
+for this one already. `python -m tests.gpu` measures again; docs/speed.md has its figures."""
 _CUDA_THREADS: Final = 4
 """With these the command makes as many images a second on an H100 as its disk takes (README, "On a GPU")."""
 _DRAWN_TOGETHER: Final = 2048
