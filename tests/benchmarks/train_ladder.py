@@ -103,7 +103,7 @@ LADDER: Final = {
         train_mode=True,
     ),
     "works": Rung(
-        "settings that work: lr 5e-4 decaying, and no BatchNorm on the logits",
+        "settings that work: lr 5e-4 decaying, and BatchNorm on the logits held at its initial statistics",
         {"arch": "tutorial"},
         weights="last",
         train_mode=True,
