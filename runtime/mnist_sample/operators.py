@@ -223,8 +223,10 @@ def _gather(node: Node) -> Tensor:
     data, indices = node.input(0), node.input(1)
     axis = find_axis(node.attributes.get("axis", 0), len(data.dims))
     require(indices.kind == INT64, "indices are not int64")
-    # CUDA makes zeros of what is out of range.
-    _within(indices.span or (), -data.dims[axis], data.dims[axis] - 1, "an index")
+    # CUDA makes zeros of what is out of range. Only labels and constants are known to be within one.
+    require(indices.span is not None, "indices are computed")
+    assert indices.span is not None
+    _within(indices.span, -data.dims[axis], data.dims[axis] - 1, "an index")
     return Tensor(data.kind, data.dims[:axis] + indices.dims + data.dims[axis + 1 :])
 
 
@@ -367,4 +369,5 @@ def read_attributes(node: dict[str, Any], allowed: frozenset[str]) -> dict[str, 
         )
         require(attribute.get("type", 0) == kind, f"attribute {name!r} has the wrong type")
         attributes[name] = attribute.get(held, default)
+        require(kind != 1 or math.isfinite(attributes[name]), f"attribute {name!r} is not finite")
     return attributes

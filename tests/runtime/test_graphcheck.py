@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from mnist_sample import contract
 from mnist_sample.errors import ModelFileError
@@ -40,6 +40,13 @@ def _constant(value: float) -> Edit:
         model.graph.initializer[0].raw_data = numbers.tobytes()
 
     return edit
+
+
+def _move_labels(model: ModelProto) -> None:
+    """Gather five rows further on: beyond the table, which CUDA takes for zeros."""
+    model.graph.initializer.append(numpy_helper.from_array(np.array([5]), "five"))
+    find_node("Gather")(model).input[1] = "moved"
+    model.graph.node.insert(0, helper.make_node("Add", [contract.INPUT_LABEL, "five"], ["moved"]))
 
 
 def _make_twice(model: ModelProto) -> None:
@@ -104,6 +111,9 @@ EDITS: list[tuple[Edit, str]] = [
         "wrong length",
     ),
     (add_node("Gather", "table", "latent", constants={"table": _zeros(3, 3)}), "indices are not int64"),
+    (_move_labels, "Gather: indices are computed"),
+    (set_attribute("Gemm", "alpha", float("nan")), "attribute 'alpha' is not finite"),
+    (set_attribute("Gemm", "alpha", float("inf")), "attribute 'alpha' is not finite"),
     (add_node("MatMul", "many", "many", constants={"many": np.zeros((2, 2), np.int64)}), "not of float32"),
     (add_node("Gemm", "latent", "dense_w", "b", constants={"b": _zeros(5)}), "the bias does not fit"),
     (add_node("Reshape", "dense", "s", constants={"s": np.array([-1, -1])}), "the shape makes no sense"),
