@@ -64,6 +64,7 @@ class Job:
         start: index of the first sample.
         truncation: factor on the latents.
         labels: the classes by index.
+        digits: what `--digits` asked for, if anything.
     """
 
     sampler: Sampler
@@ -72,6 +73,7 @@ class Job:
     start: int
     truncation: float
     labels: LabelSource = field(repr=False)
+    digits: str | None = None
 
     def draw(self, start: int | None = None, n: int | None = None) -> Generator[Samples]:
         """Yield the samples batch by batch; those of another range if one is given."""
@@ -84,7 +86,7 @@ class Job:
         return self.sampler.model.classes[label] if label >= 0 else ""
 
     def name_digits(self) -> str:
-        """Return the class names of all samples, as `--digits` takes them; empty where there are none."""
+        """Return the class names of all samples in their order; empty where there are none."""
         names = [self.name_class(label) for label in self.labels(self.start, self.n).tolist()]
         return ("" if all(len(name) <= 1 for name in names) else ",").join(names)
 
@@ -92,10 +94,11 @@ class Job:
         """Return what all samples of the job share, as text."""
         from mnist_sample import __version__
 
-        return {
+        facts = {
             "Software": f"mnist-sample {__version__}",
             "seed": str(self.seed),
             "truncation": repr(self.truncation),
             "provider": self.sampler.provider,
             "model_sha256": self.sampler.model.sha256,
         }
+        return facts if self.digits is None else {**facts, "digits": self.digits}

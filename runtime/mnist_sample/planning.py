@@ -111,4 +111,4 @@ def plan_job(request: Request, sampler: Sampler) -> Job:
         pattern = parse_digits(request.digits, classes)
         labels = repeated_labels(pattern)
     n = request.n or len(pattern) or _DEFAULT_N
-    return Job(sampler, n, request.seed, request.start, request.truncation, labels)
+    return Job(sampler, n, request.seed, request.start, request.truncation, labels, request.digits)

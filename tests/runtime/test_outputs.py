@@ -81,6 +81,14 @@ def test_a_sheet_tells_how_to_draw_it_again(draw: Any, sampler: Sampler, tmp_pat
     }
 
 
+def test_a_sheet_of_digits_that_were_asked_for_can_be_drawn_again(draw: Any, tmp_path: Path) -> None:
+    draw("--digits", "2026", "--start", 1, "--n", 6, "--out", tmp_path / "a.png")
+    text = open_text(tmp_path / "a.png")
+    assert text["digit"] == "026202"
+    draw("--digits", text["digits"], "--start", text["index"], "--n", text["n"], "--out", tmp_path / "b.png")
+    assert (tmp_path / "b.png").read_bytes() == (tmp_path / "a.png").read_bytes()
+
+
 def test_a_file_of_a_folder_can_be_drawn_again_from_its_text(
     draw: Any, sampler: Sampler, tmp_path: Path
 ) -> None:
