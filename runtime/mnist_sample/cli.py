@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -178,6 +179,8 @@ def run_arguments(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return complain(INTERRUPTED, INTERRUPTED_CODE)
     except OSError as error:  # those on what --out names have been told apart
+        if error.errno == errno.ENOMEM:  # of an import
+            return complain("not enough memory", 1)
         if error.filename is not None:  # of --install-completion
             return complain(f"cannot write {error.filename}: {error.strerror}", 1)
         from mnist_sample.files import abandon

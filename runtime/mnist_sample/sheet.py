@@ -30,8 +30,9 @@ def check_sheet(n: int, columns: int | None, scale: int) -> None:
     """Refuse a sheet that picture viewers would refuse.
 
     Raises:
-        UsageError: it would have more than 80 million pixels.
+        UsageError: it would have more than 80 million pixels, or one digit of it would.
     """
+    check_picture(scale)
     across = choose_columns(n, columns)
     if across * -(-n // across) * (contract.IMAGE_SIZE * scale) ** 2 > _MAX_PIXELS:
         raise UsageError(

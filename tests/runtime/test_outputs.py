@@ -125,8 +125,9 @@ def test_a_walk_is_truncated_too(draw: Any, sampler: Sampler, tmp_path: Path) ->
 
 
 def test_a_sheet_may_be_too_large_by_its_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_arguments(["--n", "5", "--scale", "1000", "--out", str(tmp_path / "a.png")]) == 2
-    assert "too large for one picture" in capsys.readouterr().err
+    for scale, said in ((200, "too large for one picture: use a folder"), (400, "use a smaller --scale")):
+        assert run_arguments(["--n", "5", "--scale", str(scale), "--out", str(tmp_path / "a.png")]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_an_archive_does_not_tell_when_it_was_made(draw: Any, tmp_path: Path) -> None:
