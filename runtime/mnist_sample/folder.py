@@ -1,33 +1,25 @@
-"""Writes samples as a folder of PNGs, encoded on all cores."""
+"""Writes samples as a folder of PNGs, many of them in several processes."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tempfile
-from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mnist_sample import contract
 from mnist_sample.errors import OutputError
 from mnist_sample.files import current_umask, hidden_prefix, new_folder
 from mnist_sample.job import Job
-from mnist_sample.pngworker import Chunk, start_worker, write_chunk
+from mnist_sample.pngworker import Chunk, write_chunk
 from mnist_sample.process import signals_held
-from mnist_sample.sampler import Samples, count_cpus, split
+from mnist_sample.sampler import Samples, split
 from mnist_sample.sheet import enlarge
-
-if TYPE_CHECKING:  # few pictures do without, and this import
-    from concurrent.futures import Future, ProcessPoolExecutor
 
 _PROCESSES_FROM: Final = 4000
 """Fewer pictures are written before worker processes have started."""
-_MAX_PROCESSES: Final = 61
-"""Windows waits for no more."""
-_CHUNKS_AHEAD: Final = 4
 _CHUNK_PIXELS: Final = 2**22
 """Held in each chunk at most, but for one picture that is larger."""
 
@@ -48,12 +40,19 @@ def _is_safe(letter: str) -> bool:
     return letter.isalnum() or letter in "-."
 
 
-def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int) -> None:
+def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int, processes: int) -> None:
     """Write one PNG for each sample into `target`.
 
     They are written to a temporary folder beside it, which is renamed when all is there. A folder that exists
     may be a mount point, so there the temporary folder is made inside, and the files are moved out of it one
     by one, over files of the same name only.
+
+    Args:
+        target: the folder, which may exist.
+        job: what the samples are.
+        batches: the samples.
+        scale: pixels per pixel of the 28 x 28.
+        processes: how many may encode and write.
 
     Raises:
         OSError: the folder cannot be written.
@@ -65,7 +64,7 @@ def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int)
         try:
             with signals_held():  # until its name is known, nobody could remove it
                 staging = Path(tempfile.mkdtemp(prefix=hidden_prefix(target.name), suffix=".tmp", dir=place))
-            _write_chunks(_chunks(staging, job, batches, scale), job.n)
+            _write_chunks(_chunks(staging, job, batches, scale), job.n, processes)
             if exists or not _rename_folder(staging, target):
                 _move_files(staging, target)
         finally:
@@ -111,73 +110,14 @@ def _chunks(folder: Path, job: Job, batches: Iterable[Samples], scale: int) -> I
         index += len(labels)
 
 
-def _write_chunks(chunks: Iterable[Chunk], n: int) -> None:
-    """Encode and write, on all cores where there is enough to do."""
-    with contextlib.ExitStack() as stack:
-        pool = _start_workers(stack) if n >= _PROCESSES_FROM and count_cpus() > 1 else None
-        if pool is not None:
-            _hand_out(chunks, pool)
+def _write_chunks(chunks: Iterable[Chunk], n: int, processes: int) -> None:
+    """Encode and write, in several processes where there is enough to do."""
+    if n >= _PROCESSES_FROM and processes > 1:
+        from mnist_sample.pngworkers import Workers  # few pictures do without, and this import
+
+        workers = Workers(processes)
+        if workers:
+            workers.write(chunks)
             return
-        for chunk in chunks:
-            write_chunk(chunk)
-
-
-def _start_workers(stack: contextlib.ExitStack) -> ProcessPoolExecutor | None:
-    """Return worker processes that end with the stack; None where the system has none for us."""
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-    from multiprocessing import resource_tracker
-
-    stack.enter_context(_safe_path())
-    try:
-        if os.name == "posix":
-            # The process that looks after the locks: starting it lets signals in again.
-            with signals_held():
-                resource_tracker.ensure_running()
-        with signals_held():
-            pool = ProcessPoolExecutor(
-                min(count_cpus(), _MAX_PROCESSES),
-                # Not fork: onnxruntime's threads and locks would be copied in mid-step.
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=start_worker,
-            )
-            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
-            pool.submit(os.getpid)  # starts the first process
-    except OSError:
-        return None
-    return pool
-
-
-@contextlib.contextmanager
-def _safe_path() -> Iterator[None]:
-    """Keep processes that start in the block from importing what lies in the current folder.
-
-    There a `socket.py` would be taken for Python's own.
-    """
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
-
-
-def _hand_out(chunks: Iterable[Chunk], pool: ProcessPoolExecutor) -> None:
-    """Let worker processes write the chunks, a bounded number ahead."""
-    from concurrent.futures.process import BrokenProcessPool
-
-    ahead: deque[Future[None]] = deque()
-    try:
-        for chunk in chunks:
-            with signals_held():  # the first few start threads and processes
-                ahead.append(pool.submit(write_chunk, chunk))
-            chunks_ahead = _CHUNKS_AHEAD if len(chunk[2]) <= _CHUNK_PIXELS else 1
-            if len(ahead) >= count_cpus() * chunks_ahead:
-                ahead.popleft().result()
-        for future in ahead:
-            future.result()
-    except BrokenProcessPool:
-        raise OutputError("a process that writes pictures was killed: is there enough memory?") from None
+    for chunk in chunks:
+        write_chunk(chunk)

@@ -6,31 +6,38 @@ Nothing beyond the standard library is imported, so that workers start fast.
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
+import pickle
 import signal
-import threading
+import sys
+from typing import Final
 
 from mnist_sample.png import FAST, encode_png
 
 Chunk = tuple[str, list[str], bytes, int, list[dict[str, str]]]
 """Folder, file names, pixels of all pictures, width in pixels, and text of each."""
+ANSWER_BYTES: Final = 4
+"""Of the error number that answers a chunk, little-endian; 0 where all of it was written."""
 
 
-def start_worker() -> None:
-    """Prepare a worker process: it leaves Ctrl-C to its parent, and ends when that has ended or says so."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        # Held when it began, but it is how the pool ends the rest when a worker was killed.
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def serve() -> None:
+    """Write the chunks that are pickled on stdin, and answer each on stdout, until stdin ends.
 
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)  # a killed parent cannot tell its workers to end, and they would wait for ever
+    So it ends with its parent, however that ends.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the parent; masked already, but on Windows
+    while True:
+        try:
+            chunk = pickle.load(sys.stdin.buffer)
+        except (EOFError, pickle.UnpicklingError):  # the parent is gone, perhaps in mid-chunk
+            return
+        status = 0
+        try:
+            write_chunk(chunk)
+        except OSError as error:
+            status = error.errno or errno.EIO
+        sys.stdout.buffer.write(status.to_bytes(ANSWER_BYTES, "little"))
+        sys.stdout.buffer.flush()
 
 
 def write_chunk(chunk: Chunk) -> None:

@@ -16,7 +16,7 @@ from mnist_sample import contract
 from mnist_sample.errors import OutputError, UsageError
 from mnist_sample.files import abandon, atomic_file, check_folder, follow_link, write_back_early
 from mnist_sample.job import Format, Job, Request
-from mnist_sample.sampler import Samples
+from mnist_sample.sampler import Samples, count_cpus
 
 _FOLDERS: Final = ("folder", "idx")
 _PICTURE_BYTES: Final = contract.IMAGE_SIZE**2
@@ -89,7 +89,11 @@ def _choose_writer(
     return lambda file, batches: write_sheet(file, job, batches, columns, scale or 1)
 
 
-def _write_folder(form: Format, target: Path, job: Job, batches: Iterable[Samples], scale: int) -> None:
+def _write_folder(request: Request, form: Format, job: Job, batches: Iterable[Samples]) -> None:
+    target, scale = Path(request.out), request.scale or 1
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"cannot write {target}: it is no folder; remove it, or name another")
+    _check_space(form, job.n, target, scale)
     if form == "idx":
         from mnist_sample.idx import write_idx
 
@@ -99,7 +103,7 @@ def _write_folder(form: Format, target: Path, job: Job, batches: Iterable[Sample
         from mnist_sample.sheet import check_picture
 
         check_picture(scale)
-        write_folder(target, job, batches, scale)
+        write_folder(target, job, batches, scale, request.threads or count_cpus())
 
 
 def write_output(request: Request, form: Format, job: Job, batches: Iterable[Samples]) -> None:
@@ -111,10 +115,7 @@ def write_output(request: Request, form: Format, job: Job, batches: Iterable[Sam
     target = Path(request.out)
     try:
         if form in _FOLDERS:
-            if target.exists() and not target.is_dir():
-                raise OutputError(f"cannot write {target}: it is no folder; remove it, or name another")
-            _check_space(form, job.n, target, request.scale or 1)
-            _write_folder(form, target, job, batches, request.scale or 1)
+            _write_folder(request, form, job, batches)
             return
         write = _choose_writer(form, job, request.columns, request.scale)
         if request.out == "-":

@@ -11,22 +11,20 @@ start, and `kill a worker` kills one.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from concurrent.futures import process
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from mnist_sample import __main__, session
 from mnist_sample import process as command_process
-from mnist_sample.pngworker import start_worker
 
 SIGNALS = {
     "kill": signal.SIGKILL,
@@ -64,17 +62,11 @@ def interrupted_after(call: Callable[..., Any]) -> Callable[..., Any]:
     return interrupted
 
 
-def wait_as_worker() -> None:
-    """Do what a worker process does while there is nothing to write."""
-    start_worker()
-    signal.pause()
-
-
 def main(accident: str, arguments: list[str]) -> None:
     """Run the command line with the accident arranged."""
     if os.environ.get("WORKERS"):
         mock.patch("mnist_sample.folder._PROCESSES_FROM", 1).start()
-        mock.patch("mnist_sample.folder.count_cpus", return_value=2).start()
+        mock.patch("mnist_sample.writing.count_cpus", return_value=2).start()
     if accident == "full":
         resource.setrlimit(resource.RLIMIT_FSIZE, (FULL_BYTES, FULL_BYTES))
     if accident == "term twice":
@@ -87,19 +79,26 @@ def main(accident: str, arguments: list[str]) -> None:
     if accident == "interrupt at end":
         ending = signalled_before(command_process.end, signal.SIGINT)
         mock.patch("mnist_sample.process.end", ending).start()
-    if accident == "term at start":
-        manager = process._ExecutorManagerThread
-        mock.patch.object(manager, "start", signalled_before(manager.start)).start()
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def start_process(*passed: Any, **named: Any) -> Any:
+        workers.append(start_it(*passed, **named))
+        return workers[-1]
+
+    start_it = subprocess.Popen
+    starting = signalled_before(start_process) if accident == "term at start" else start_process
+    mock.patch("subprocess.Popen", starting).start()
     run_graph, runs = session.run_graph, 0
 
     def run(*passed: Any) -> Any:
         nonlocal runs
         runs += 1
         if accident in SIGNALS and runs > CLEAN_BATCHES:
-            print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+            # At once, since another thread may be here too.
+            os.write(1, (" ".join(str(worker.pid) for worker in workers) + "\n").encode())
             os.kill(os.getpid(), SIGNALS[accident])
         if accident == "kill a worker" and runs == CLEAN_BATCHES + 1:
-            multiprocessing.active_children()[0].kill()
+            workers[0].kill()
         return run_graph(*passed)
 
     # Else all batches would be drawn before the first is written, and nothing would stand half-written.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import multiprocessing
 import os
 import resource
 import select
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import termios
 import threading
-from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +26,6 @@ from mnist_sample.process import signals_held
 from mnist_sample.sampler import Sampler
 from mnist_sample.session import run_graph
 from tests.environment import environment
-from tests.runtime.saboteur import wait_as_worker
 
 SMALL = ["--batch-size", "8", "--threads", "1", "--provider", "cpu"]
 TARGETS = {
@@ -101,9 +98,8 @@ def test_terminated_again_while_cleaning_up(target: list[str], conditional: Path
     check_untouched(tmp_path)
 
 
-@pytest.mark.parametrize("threads", ["1", "2"])
-def test_terminated_while_workers_start(conditional: Path, tmp_path: Path, threads: str) -> None:
-    arguments = ["--model", conditional, *SMALL, "--threads", threads, "--n", "1000"]
+def test_terminated_while_workers_start(conditional: Path, tmp_path: Path) -> None:
+    arguments = ["--model", conditional, *SMALL, "--threads", 2, "--n", "1000"]
     done = sabotage("term at start", *arguments, "--out", f"{tmp_path}/folder/", WORKERS="1")
     assert done.returncode == 128 + signal.SIGTERM
     assert done.stderr == ""
@@ -131,26 +127,18 @@ def test_interrupted_when_only_the_system_knows_the_temporary_name(
     check_untouched(tmp_path)
 
 
-FIRST_WORKER_S_MASK = """
-import contextlib, signal
-from mnist_sample import folder
-from mnist_sample.process import signals_held
-if __name__ == "__main__":
-    with contextlib.ExitStack() as stack:
-        pool = folder._start_workers(stack)
-        with signals_held():
-            mask = pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, [])
-        print(*map(int, mask.result()))
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows masks no signals")
-def test_workers_do_not_hear_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /proc")
+def test_workers_do_not_hear_ctrl_c() -> None:
     """A terminal sends it to all processes, and one that starts would answer with a traceback."""
-    program = tmp_path / "program.py"
-    program.write_text(FIRST_WORKER_S_MASK)
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, check=True)
-    assert signal.SIGINT in map(int, done.stdout.split())
+    program = (
+        "from mnist_sample.pngworkers import Workers; workers = Workers(1); "
+        "print(open(f'/proc/{workers._processes[0].pid}/status').read()); workers.write([])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
+    )
+    (blocked,) = (line.split()[1] for line in done.stdout.splitlines() if line.startswith("SigBlk"))
+    assert int(blocked, 16) >> (signal.SIGINT - 1) & 1
 
 
 def test_a_folder_in_the_way_of_a_picture(
@@ -356,9 +344,9 @@ def test_interrupted_while_idx_files_take_their_places(conditional: Path, tmp_pa
 
 @pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux's pidfd")
 def test_workers_end_with_a_killed_parent(conditional: Path, tmp_path: Path) -> None:
-    arguments = ["--model", conditional, *SMALL, "--n", "100", "--out", f"{tmp_path}/folder/"]
+    arguments = ["--model", conditional, *SMALL, "--threads", 2, "--n", "100", "--out", f"{tmp_path}/folder/"]
     done = sabotage("kill", *arguments, WORKERS="1")
-    workers = [int(word) for word in done.stdout.split()]
+    workers = [int(word) for word in done.stdout.partition("\n")[0].split()]
     assert workers
     for worker in workers:
         try:
@@ -370,21 +358,11 @@ def test_workers_end_with_a_killed_parent(conditional: Path, tmp_path: Path) -> 
         assert ended
 
 
-def test_a_pool_can_end_its_workers() -> None:
-    """Else it waits for ever for those that a killed one has left without work."""
-    resource_tracker.ensure_running()  # as the pool has; it would undo the mask
-    with signals_held():
-        worker = multiprocessing.get_context("spawn").Process(target=wait_as_worker)
-        worker.start()
-    worker.terminate()
-    worker.join(WAIT_SECONDS)
-    ended = worker.exitcode
-    worker.kill()
-    assert ended == -signal.SIGTERM
-
-
-def test_a_worker_that_is_killed(conditional: Path, tmp_path: Path) -> None:
-    arguments = ["--model", conditional, *SMALL, "--n", "100", "--out", f"{tmp_path}/folder/"]
+@pytest.mark.parametrize("scale", [1, 20])
+def test_a_worker_that_is_killed(conditional: Path, tmp_path: Path, scale: int) -> None:
+    """By the larger scale a chunk is more than a pipe holds, so that it ends while one is handed to it."""
+    options = [*SMALL, "--threads", 2, "--n", 100, "--scale", scale]
+    arguments = ["--model", conditional, *options, "--out", f"{tmp_path}/folder/"]
     done = sabotage("kill a worker", *arguments, WORKERS="1")
     assert done.returncode == 1
     assert done.stderr == "mnist-sample: a process that writes pictures was killed: is there enough memory?\n"

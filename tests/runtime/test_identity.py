@@ -93,8 +93,8 @@ def test_shards_fill_a_folder_with_the_files_of_one_run(conditional: Path, tmp_p
 def test_another_shard_makes_the_new_folder_first(
     conditional: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def write(chunks: Iterable[Chunk], n: int) -> None:
-        write_chunks(chunks, n)
+    def write(chunks: Iterable[Chunk], n: int, processes: int) -> None:
+        write_chunks(chunks, n, processes)
         (tmp_path / "shards").mkdir()
         (tmp_path / "shards" / "another shard's").touch()
 

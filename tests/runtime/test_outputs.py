@@ -158,7 +158,7 @@ def test_worker_processes_write_the_same_folder(
 ) -> None:
     draw("--n", 300, "--scale", 2, "--out", f"{tmp_path}/alone/")
     monkeypatch.setattr("mnist_sample.folder._PROCESSES_FROM", 1)
-    monkeypatch.setattr("mnist_sample.folder.count_cpus", lambda: 2)
+    monkeypatch.setattr("mnist_sample.writing.count_cpus", lambda: 2)
     draw("--n", 300, "--scale", 2, "--out", f"{tmp_path}/workers/")
     alone, workers = (
         {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
@@ -182,15 +182,22 @@ def test_worker_processes_do_not_import_from_the_current_folder(conditional: Pat
     assert len(list((tmp_path / "pictures").iterdir())) == 4000
 
 
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        ("subprocess.Popen", BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))),
+        ("mnist_sample.pngworkers.Thread.start", RuntimeError("can't start new thread")),
+    ],
+)
 def test_a_system_without_worker_processes(
-    draw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    draw: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, error: Exception
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        raise error
 
-    monkeypatch.setattr("multiprocessing.context.SpawnContext.Lock", fail)
+    monkeypatch.setattr(call, fail)
     monkeypatch.setattr("mnist_sample.folder._PROCESSES_FROM", 1)
-    monkeypatch.setattr("mnist_sample.folder.count_cpus", lambda: 2)
+    monkeypatch.setattr("mnist_sample.writing.count_cpus", lambda: 2)
     draw("--n", 30, "--out", f"{tmp_path}/pictures/")
     assert len(list((tmp_path / "pictures").iterdir())) == 30
 
