@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from mnist_sample.errors import MnistSampleError
-from mnist_sample.files import refuse_input
+from mnist_sample.files import find_descriptor, refuse_input
 from mnist_sample.job import Format, Job, Request
 from mnist_sample.planning import check_request, plan_job
 from mnist_sample.process import unwinding
@@ -20,8 +20,6 @@ from mnist_sample.randomness import check_range
 from mnist_sample.sampler import Sampler, Samples
 from mnist_sample.writing import write_output
 
-_STDOUT: Final = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-"""Names of `-`."""
 _SHOWN: Final = 64
 """No terminal shows more digits."""
 
@@ -94,12 +92,13 @@ def run(request: Request) -> None:
     Raises:
         MnistSampleError: it failed, or it makes no sense; nothing half-written is left.
     """
-    if request.out in _STDOUT:
-        request = replace(request, out="-")
     form = check_request(request)
+    if find_descriptor(request.out) == 1:
+        request = replace(request, out="-")
     with _explain_shortage():
         sampler = Sampler(request.model, request.provider, request.threads, request.batch_size)
-        refuse_input(Path(request.out), [sampler.model.path])
+        if request.out != "-":
+            refuse_input(Path(request.out), [sampler.model.path])
         job = plan_job(request, sampler)
         check_range(job.seed, job.start, job.n)
         show = request.show

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from mnist_sample.errors import UsageError
+from mnist_sample.files import find_descriptor
 from mnist_sample.job import Format, Job, Request
 from mnist_sample.labels import LabelSource, no_labels, random_labels, repeated_labels
 from mnist_sample.randomness import check_range
@@ -42,6 +43,10 @@ def choose_format(out: str, wanted: str | None) -> Format:
         return "idx" if wanted == "idx" else "folder"
     suffix = Path(out).suffix.lower()
     found = _BY_SUFFIX.get(suffix)
+    if find_descriptor(out) is not None:
+        if wanted == "idx":
+            raise UsageError(f"an idx folder cannot go to {out}: name a folder with --out")
+        found = found or cast(Format, wanted or "png")
     if wanted is None and found is None:
         raise UsageError(
             f"cannot tell a format from {out!r}: end it in .png, .npz, .npy or .gif, in / for a folder, "

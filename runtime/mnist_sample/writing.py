@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable
@@ -14,7 +13,14 @@ from typing import BinaryIO, Final, cast
 
 from mnist_sample import contract
 from mnist_sample.errors import OutputError, UsageError
-from mnist_sample.files import abandon, atomic_file, check_folder, follow_link, write_back_early
+from mnist_sample.files import (
+    abandon,
+    atomic_file,
+    check_folder,
+    find_descriptor,
+    follow_link,
+    write_back_early,
+)
 from mnist_sample.job import Format, Job, Request
 from mnist_sample.sampler import Samples, count_cpus
 
@@ -30,8 +36,6 @@ _DISK_BLOCK: Final = 4096
 _PIXELS_PER_BYTE: Final = 200
 """Of an enlarged PNG; measured: 54 at scale 10, 152 at 100, 171 at 319."""
 _GIF_SCALE: Final = 4
-_DESCRIPTOR: Final = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,9})")
-"""Taken for a file's name, what the shell has opened would be replaced."""
 
 
 def _count_bytes(form: Format, scale: int) -> int:
@@ -91,8 +95,10 @@ def _choose_writer(
 
 def _write_folder(request: Request, form: Format, job: Job, batches: Iterable[Samples]) -> None:
     target, scale = Path(request.out), request.scale or 1
-    if target.exists() and not target.is_dir():
+    if not target.is_dir() and (target.exists() or target.is_symlink()):
         raise OutputError(f"cannot write {target}: it is no folder; remove it, or name another")
+    if target.exists() and not os.access(target, os.R_OK):
+        raise OutputError(f"cannot write {target}: no permission to look into it; write elsewhere")
     _check_space(form, job.n, target, scale)
     if form == "idx":
         from mnist_sample.idx import write_idx
@@ -120,8 +126,8 @@ def write_output(request: Request, form: Format, job: Job, batches: Iterable[Sam
         write = _choose_writer(form, job, request.columns, request.scale)
         if request.out == "-":
             _write_stdout(write, batches)
-        elif descriptor := _DESCRIPTOR.fullmatch(request.out):
-            with os.fdopen(os.dup(int(descriptor[1])), "wb") as opened:
+        elif (descriptor := find_descriptor(request.out)) is not None:
+            with os.fdopen(os.dup(descriptor), "wb") as opened:
                 write(cast(BinaryIO, _Unseekable(opened)), batches)
         elif target.exists() and not target.is_file():
             with target.open("wb") as device:  # a pipe or a device: nothing to replace

@@ -379,14 +379,31 @@ def test_stdout_gets_the_bytes_of_the_file(
         assert piped == (tmp_path / f"a.{form}").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "//dev/stdout", "link.npy"])
 def test_other_names_of_stdout(conditional: Path, tmp_path: Path, name: str) -> None:
     target = tmp_path / "a.npy"
+    (tmp_path / "link.npy").symlink_to("/dev/stdout")
     target.write_bytes(b"kept")
     with target.open("ab") as file:
         command = [sys.executable, "-m", "mnist_sample", "--model", str(conditional), "--format", "npy"]
-        subprocess.run([*command, "--out", name], stdout=file, check=True)
+        subprocess.run([*command, "--out", name], stdout=file, cwd=tmp_path, check=True)
     assert target.read_bytes().startswith(b"kept\x93NUMPY")
+
+
+def test_stderr_is_a_stream_too(conditional: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"kept")
+    with log.open("ab") as file:
+        command = [sys.executable, "-m", "mnist_sample", "--quiet", "--model", str(conditional)]
+        subprocess.run([*command, "--out", "/dev/stderr"], stderr=file, check=True)
+    assert log.read_bytes().startswith(b"kept\x89PNG")
+
+
+def test_an_idx_folder_does_not_go_to_a_stream(conditional: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--model", str(conditional), "--format", "idx", "--out"]
+    for name in ("-", "/dev/stdout", "/dev/stderr"):
+        assert run_arguments([*arguments, name]) == 2
+        assert "idx folder cannot go to" in capsys.readouterr().err
 
 
 def test_what_the_shell_opened_is_written_to_and_not_replaced(conditional: Path, tmp_path: Path) -> None:
@@ -413,6 +430,14 @@ def test_the_model_is_not_written_over(
     assert run_arguments(["--model", str(model), "--out", str(model), "--format", "npy"]) == 2
     assert "is read here, and cannot be written too" in capsys.readouterr().err
     assert model.read_bytes() == content
+
+
+def test_a_folder_that_is_a_link_to_nothing(
+    conditional: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "missing")
+    assert run_arguments(["--model", str(conditional), "--out", f"{tmp_path}/link/"]) == 1
+    assert "it is no folder; remove it, or name another" in capsys.readouterr().err
 
 
 def test_a_file_s_suffix_may_be_any_with_a_format(draw: Any, tmp_path: Path) -> None:
