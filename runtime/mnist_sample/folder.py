@@ -11,7 +11,7 @@ from typing import Final
 
 from mnist_sample import contract
 from mnist_sample.errors import OutputError
-from mnist_sample.files import current_umask, hidden_prefix, new_folder
+from mnist_sample.files import current_umask, hidden_prefix, new_folder, refuse_input
 from mnist_sample.job import Job
 from mnist_sample.pngworker import Chunk, write_chunk
 from mnist_sample.process import signals_held
@@ -56,6 +56,7 @@ def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int,
 
     Raises:
         OSError: the folder cannot be written.
+        UsageError: the model's file is in the way.
     """
     exists = target.exists()
     place = target if exists else target.parent
@@ -66,18 +67,20 @@ def write_folder(target: Path, job: Job, batches: Iterable[Samples], scale: int,
                 staging = Path(tempfile.mkdtemp(prefix=hidden_prefix(target.name), suffix=".tmp", dir=place))
             _write_chunks(_chunks(staging, job, batches, scale), job.n, processes)
             if exists or not _rename_folder(staging, target):
-                _move_files(staging, target)
+                _move_files(staging, target, job.sampler.model.path)
         finally:
             if staging is not None:
                 shutil.rmtree(staging, ignore_errors=True)
 
 
-def _move_files(staging: Path, target: Path) -> None:
-    """Move all files into an existing folder, or none where a folder is in the way of one."""
+def _move_files(staging: Path, target: Path, model: Path) -> None:
+    """Move all files into an existing folder, or none where a folder or the model is in the way of one."""
     with os.scandir(target) as entries:  # unlike a list, no longer for a million files
         for entry in entries:
             if entry.is_dir() and (staging / entry.name).exists():
                 raise OutputError(f"cannot write {entry.path}: it is a folder; remove it, or write elsewhere")
+    if (staging / model.name).exists():
+        refuse_input(target / model.name, [model])
     with signals_held(), os.scandir(staging) as entries:
         for entry in entries:
             Path(entry.path).replace(target / entry.name)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mnist_sample import contract
 from mnist_sample.errors import UsageError
-from mnist_sample.files import atomic_file, locked, new_folder, write_back_early
+from mnist_sample.files import atomic_file, locked, new_folder, refuse_input, write_back_early
 from mnist_sample.job import Job
 from mnist_sample.process import signals_held
 from mnist_sample.sampler import Samples
@@ -26,6 +26,9 @@ _TRAIN_PER_TEST: Final = 6
 _IMAGES_MAGIC: Final = 0x00000803
 _LABELS_MAGIC: Final = 0x00000801
 _FOLDER: Final = Path("MNIST", "raw")
+_NAMES: Final = tuple(
+    f"{split}-{what}" for split in ("train", "t10k") for what in ("images-idx3-ubyte", "labels-idx1-ubyte")
+)
 _MAX_COUNT: Final = 2**32 - 1
 """The header counts in 32 bits."""
 _MAX_LABEL: Final = 255
@@ -77,20 +80,18 @@ def write_idx(root: Path, job: Job, batches: Iterable[Samples]) -> None:
 
     Raises:
         OSError: the folder cannot be written.
+        UsageError: the model's file is in the way.
     """
     folder = root / _FOLDER
+    for name in _NAMES:
+        refuse_input(folder / name, [job.sampler.model.path])
     with new_folder(folder):
         _write_files(folder, job, iter(batches))
 
 
 def _write_files(folder: Path, job: Job, batches: Iterator[Samples]) -> None:
     with contextlib.ExitStack() as turn, contextlib.ExitStack() as held, contextlib.ExitStack() as stack:
-        names = [
-            f"{split}-{what}"
-            for split in ("train", "t10k")
-            for what in ("images-idx3-ubyte", "labels-idx1-ubyte")
-        ]
-        files = [stack.enter_context(atomic_file(folder / name)) for name in names]
+        files = [stack.enter_context(atomic_file(folder / name)) for name in _NAMES]
         known = label_bytes(job.sampler.model.classes)
         _write_split(files[0], files[1], batches, job.n, known)
         _write_split(files[2], files[3], batches, count_test(job.n), known)

@@ -432,6 +432,21 @@ def test_the_model_is_not_written_over(
     assert model.read_bytes() == content
 
 
+@pytest.mark.parametrize("name", ["seed0_index00000002_digit0.png", "MNIST/raw/t10k-labels-idx1-ubyte"])
+def test_the_model_is_not_written_over_in_a_folder(
+    conditional: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    model = tmp_path / name
+    model.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(conditional, model)
+    form = ["--format", "idx"] if "idx" in name else []
+    out = ["--out", f"{tmp_path}/", "--digits", "0", "--n", "5", *form]
+    assert run_arguments(["--model", str(model), *out]) == 2
+    assert "is read here, and cannot be written too" in capsys.readouterr().err
+    assert model.read_bytes() == conditional.read_bytes()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [model]
+
+
 def test_a_folder_that_is_a_link_to_nothing(
     conditional: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
