@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mnist_sample.errors import UsageError
-from train.data import SOURCES, Dataset, Split, load_dataset
+from train.data import REMEDY, SOURCES, Dataset, Split, load_dataset
 from train.idx import DataError
 
 MNIST_SHA256: Final[dict[Split, str]] = {
@@ -52,7 +52,8 @@ def _load_split(source: str, split: Split) -> tuple[Tensor, Tensor]:
     digits: Dataset = load_dataset("mnist" if source == "auto" else source, _refuse, split)
     if digits.labels is None or digits.sha256 != MNIST_SHA256[split]:
         raise DataError(
-            f"{digits.name} does not hold MNIST with its labels: the evaluation's classifier knows MNIST only"
+            f"{digits.source} does not hold MNIST with its own labels, and the evaluation's classifier knows "
+            f"MNIST only: {REMEDY}"
         )
     # The arrays may be read-only views of a file's bytes, which torch does not take.
     return torch.from_numpy(digits.images.copy()), torch.from_numpy(digits.labels.copy())
