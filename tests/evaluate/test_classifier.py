@@ -103,6 +103,18 @@ def test_what_a_user_gets_wrong_is_told_in_a_line(
     assert len(err.splitlines()) == 1
 
 
+def test_a_place_that_cannot_be_written_is_told_before_any_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def load(_source: str) -> NoReturn:
+        raise AssertionError
+
+    monkeypatch.setattr(train.evaluate.mnist, "load_mnist", load)
+    (tmp_path / "reference.npz").mkdir()
+    assert call(monkeypatch, run_command, "--out", tmp_path) == 1
+    assert "reference.npz: it is a folder" in capsys.readouterr().err
+
+
 def test_ctrl_c_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from mnist_sample.errors import OutputError, UsageError
+from mnist_sample.files import check_target
 from train.interruption import hold_ctrl_c, stoppable
 from train.shell import run_and_exit
 from train.stdout import tell_result
@@ -51,6 +52,9 @@ def _make(data: str, epochs: int | None, seed: int, out: Path) -> str:
         from train.evaluate.fit import FitConfig
         from train.evaluate.make_classifier import make_classifier
         from train.evaluate.mnist import load_mnist
+        from train.evaluate.reference import REFERENCE_PATH
+    for path in (CLASSIFIER_PATH, REFERENCE_PATH):
+        check_target(out / path.name, [])
     digits = load_mnist(data)
     config = FitConfig(epochs=epochs) if epochs else FitConfig()
     reference = make_classifier(digits, config, seed, out)
