@@ -151,20 +151,20 @@ def _find_files(folder: Path, split: Split) -> tuple[Path, Path | None]:
             f"there is no folder {folder}: name one with IDX files in it, or {', '.join(SOURCES)}"
         )
     name = f"{split}-images-idx3-ubyte"
-    images = find_idx(folder, name)
+    place, images = folder, find_idx(folder, name)
     if images is None and (folder / RAW_FOLDER).is_dir():
-        folder = folder / RAW_FOLDER
-        images = find_idx(folder, name)
+        place = folder / RAW_FOLDER
+        images = find_idx(place, name)
     if images is None:
-        raise _explain_missing(folder, split)
-    labels = find_idx(folder, f"{split}-labels-idx1-ubyte")
+        raise _explain_missing(place, split)
+    labels = find_idx(place, f"{split}-labels-idx1-ubyte")
     if labels is None:
         _refuse_misnamed_labels(folder, split)
     return images, labels
 
 
 def _refuse_misnamed_labels(folder: Path, split: Split) -> None:
-    """Refuse labels under another name: passed over, they would be missed only when the training is done.
+    """Refuse labels elsewhere or misnamed: passed over, they would be missed when the training is done.
 
     Raises:
         DataError: there are such.
@@ -228,7 +228,7 @@ def _download() -> None:
     """
     from torchvision.datasets import MNIST
 
-    previous = socket.getdefaulttimeout()
+    previous, ours = socket.getdefaulttimeout(), not DOWNLOAD_FOLDER.exists()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
     try:
         DOWNLOAD_FOLDER.mkdir(exist_ok=True)

@@ -65,6 +65,13 @@ def test_labels_are_not_passed_over(name: str, tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_labels_above_torchvisions_folder_are_not_passed_over(tmp_path: Path) -> None:
+    write_folder(tmp_path / "MNIST" / "raw")
+    (tmp_path / "MNIST" / "raw" / LABELS).rename(tmp_path / LABELS)
+    with pytest.raises(DataError, match=f"{LABELS} is not read as the labels"):
+        load(tmp_path)
+
+
 def test_images_without_labels_have_no_classes(tmp_path: Path) -> None:
     data = load(write_folder(tmp_path, None))
     assert data.labels is None
