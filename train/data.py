@@ -243,8 +243,9 @@ def _download() -> None:
             for path in (Path(folder) / RAW_FOLDER).iterdir():
                 path.replace(target / path.name)
     except (RuntimeError, OSError, HTTPException, ValueError) as error:  # the last two from a broken proxy
-        with contextlib.suppress(OSError):  # it holds something else
-            DOWNLOAD_FOLDER.rmdir()
+        if ours:
+            with contextlib.suppress(OSError):  # somebody else has put something there
+                DOWNLOAD_FOLDER.rmdir()
         raise MissingError(f"MNIST could not be downloaded: {REMEDY}") from error
     finally:
         socket.setdefaulttimeout(previous)

@@ -196,6 +196,20 @@ def test_what_a_download_fails_of_passes_for_no_network(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_download_that_fails_leaves_the_users_own_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_folder: str, download: bool) -> None:
+        raise OSError
+
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torchvision.datasets, "MNIST", fail)
+    with pytest.raises(train.data.MissingError):
+        train.data._download()
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
 def test_auto_takes_the_named_folder_first(
     offline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
