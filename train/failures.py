@@ -75,6 +75,10 @@ def name_target(error: OSError, folder: RunFolder) -> str:
 def tell_saved(folder: RunFolder, otherwise: str) -> str:
     """Return what is saved and how to go on with it; where nothing is, what to do otherwise."""
     if not folder.is_saved():
+        if folder.generator_step:
+            return (
+                f"gen.pt of step {folder.generator_step} is whole, but nothing to go on with it: {otherwise}"
+            )
         return f"nothing was saved yet: {otherwise}"
     what = f"what was saved at step {folder.saved_step}" if folder.saved_step else "the last checkpoint"
     return f"{what} is whole; go on with: {go_on_command(folder.path)}"

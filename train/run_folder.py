@@ -7,6 +7,8 @@ import os
 import platform
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,10 +18,11 @@ import torch
 from torch import Tensor
 
 import mnist_sample
-from mnist_sample.errors import UsageError
+from mnist_sample.errors import OutputError, UsageError
 from mnist_sample.files import hidden_prefix, write_atomically
 from models import checkpoint
 from models.registry import get_architecture
+from train.claim import claim
 from train.config import TrainConfig
 from train.data import Dataset
 from train.objectives import CURVES
@@ -114,26 +117,52 @@ class Provenance:
         return {**self.as_dict(), "settings": settings}
 
 
+class MovedError(OutputError):
+    """The folder went elsewhere while the run wrote into it."""
+
+
 class RunFolder:
-    """Writes what a run leaves behind. Any method may raise OSError."""
+    """Writes what a run leaves behind. Any method may raise OSError, and MovedError once it is claimed."""
 
     def __init__(self, path: Path, provenance: Provenance) -> None:
         self.path = path
         self.provenance = provenance
         self.saved_step: int | None = None
+        self.generator_step: int | None = None
         self._metrics: list[dict[str, Any]] = []
+        self._place: tuple[int, int] | None = None
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other runs out of the folder in the block, and this one out of any other that takes its name.
+
+        Raises:
+            UsageError: another process trains there.
+            OSError: the folder cannot be made or opened.
+        """
+        with claim(self.path):
+            self._place = _identify(self.path)
+            yield
+
+    def _check_place(self) -> None:
+        if self._place is not None and _identify(self.path) != self._place:
+            raise MovedError(
+                f"{self.path} was moved while this run wrote into it, and another folder is there now: "
+                "go on with what was saved where it lies"
+            )
 
     def is_saved(self) -> bool:
         """Tell whether there is a checkpoint to go on with."""
         return holds_run(self.path)
 
     def holds_generator(self, step: int) -> bool:
-        """Tell whether the `gen.pt` there can be read, and is of that step."""
+        """Tell whether the `gen.pt` there can be read, and is of that step of this run."""
         try:
             trained, _ = checkpoint.read(self.path / "gen.pt")
         except checkpoint.CheckpointError:
             return False
-        return bool(trained.training.get("steps") == step)
+        ours = {**self.provenance.as_published(), "steps": step}
+        return all(trained.training.get(name) == ours[name] for name in ("steps", "settings", "data_sha256"))
 
     def begin(self, data: Dataset) -> None:
         """Make a new folder with its settings and a sheet of real digits.
@@ -166,17 +195,20 @@ class RunFolder:
 
     def log(self, line: dict[str, Any]) -> None:
         """Append a line to `metrics.jsonl`."""
+        self._check_place()
         self._metrics.append(line)
         with (self.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
 
     def draw(self, state: State) -> None:
         """Write `samples/<step>.png` from the fixed latents."""
+        self._check_place()
         images = to_pixels(generate(state, SHEET_SIZE, FIXED_LATENTS_SEED))
         write_sheet(images, self.path / "samples" / f"{state.step:06d}.png", SHEET_COLUMNS)
 
     def save(self, state: State) -> None:
         """Write `gen.pt` and `resume.pt`."""
+        self._check_place()
         trained = checkpoint.Checkpoint(
             architecture=self.provenance.config.arch,
             config=state.model,
@@ -189,12 +221,14 @@ class RunFolder:
             },
         )
         write_atomically(self.path / "gen.pt", checkpoint.encode(trained))
+        self.generator_step = state.step
         facts = {**self.provenance.as_dict(), "source": self.provenance.source}
         save_state(state, facts, self.path / "resume.pt")
         self.saved_step = state.step
 
     def finish(self, state: State) -> None:
         """Write the closing pictures and the report."""
+        self._check_place()
         sheets = self._whole_sheets()
         if not sheets:
             self.draw(state)  # the GIF needs one
@@ -235,6 +269,11 @@ class RunFolder:
 
     def _write_text(self, name: str, text: str) -> None:
         write_atomically(self.path / name, text.encode())
+
+
+def _identify(folder: Path) -> tuple[int, int]:
+    found = folder.stat()
+    return found.st_dev, found.st_ino
 
 
 def _read_line(content: bytes) -> dict[str, Any] | None:

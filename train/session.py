@@ -15,7 +15,6 @@ import torch
 
 from mnist_sample.errors import OutputError, UsageError
 from models.registry import get_architecture
-from train.claim import claim
 from train.config import SAVE_EVERY_SECONDS, TrainConfig, make_config, read_config
 from train.data import Dataset, load_dataset
 from train.device import choose_device, has_fast_bf16
@@ -86,7 +85,7 @@ def run(request: Request) -> Path | None:
             start.put_into(state, provenance.class_names)
         path = request.resume or request.out or (name_folder() if world.is_writer else RUNS)
         folder = RunFolder(Path(world.broadcast(str(path))), provenance)
-        with explain_failures(folder, config), claim(folder.path) if world.is_writer else nullcontext():
+        with explain_failures(folder, config), folder.claimed() if world.is_writer else nullcontext():
             if world.is_writer and _stamp(request.resume) != seen:
                 raise ResumeError(f"another process went on with {folder.path} just now: resume it once more")
             if saved:

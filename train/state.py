@@ -207,11 +207,11 @@ def read_saved(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             saved = load_plain(file.read(MAX_FILE_BYTES + 1))
     except OSError as error:
-        remedy = (
-            "that run was stopped before its first checkpoint: begin a new one in another folder"
-            if path.with_name("config.json").is_file() and isinstance(error, FileNotFoundError)
-            else "--resume takes the folder of a run"
-        )
+        remedy = "--resume takes the folder of a run"
+        if path.with_name("config.json").is_file() and isinstance(error, FileNotFoundError):
+            remedy = "that run was stopped before its first checkpoint: begin a new one in another folder"
+            if path.with_name("gen.pt").is_file():
+                remedy += ", with --start-from its gen.pt if you like"
         raise ResumeError(f"cannot read {path}: {error.strerror}; {remedy}") from error
     except UntrustedFileError as error:
         raise ResumeError(f"cannot go on from {path}: {error}") from error

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 import train.loop
+import train.run_folder
 from mnist_sample.errors import OutputError, UsageError
 from models import checkpoint
 from tests.train.children import KILLED_WRITES, make_context, run_and_die
@@ -37,7 +38,7 @@ from train.config import make_config
 from train.failures import OutOfMemoryError, slower_command
 from train.interruption import sigterm_as_ctrl_c
 from train.loop import DivergedError, InterruptedRunError
-from train.run_folder import RunFolder
+from train.run_folder import MovedError, RunFolder
 from train.session import Request, run
 from train.state import ResumeError, State
 
@@ -289,16 +290,17 @@ def test_a_finished_run_is_closed_anew_without_some_of_its_files(
     assert {path.name for path in folder.iterdir()} == {path.name for path in finished.iterdir()}
 
 
-@pytest.mark.parametrize("damage", ["junk", "of another step"])
+@pytest.mark.parametrize("damage", ["junk", "of another step", "of another seed"])
 def test_a_finished_run_is_closed_anew_with_files_that_were_damaged(
     damage: str, data: Path, finished: Path, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(finished, tmp_path / "copy")
     (folder / "reals.png").write_bytes(b"junk")
     (folder / "gen.pt").write_bytes(b"junk")
-    if damage == "of another step":
-        begin(data, tmp_path / "longer", steps=7)
-        shutil.copy(tmp_path / "longer" / "gen.pt", folder)
+    if damage != "junk":
+        other = {"of another step": {"steps": 7}, "of another seed": {"seed": 1}}[damage]
+        begin(data, tmp_path / "other", **other)
+        shutil.copy(tmp_path / "other" / "gen.pt", folder)
     go_on(folder)
     assert_same_values(weights_of(folder), weights_of(finished))
     assert (folder / "reals.png").read_bytes() == (finished / "reals.png").read_bytes()
@@ -367,6 +369,36 @@ def test_a_folder_that_vanishes_ends_in_one_message(
     strike(monkeypatch, 2, lambda _state: shutil.rmtree(tmp_path / "run"))
     with pytest.raises(OutputError, match="cannot write to"):
         begin(data, tmp_path / "run")
+
+
+def test_a_folder_that_was_moved_is_not_begun_anew(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run may be in the folder that has its name now, and would lose its files to this one."""
+
+    def move(_state: State) -> None:
+        (tmp_path / "run").rename(tmp_path / "moved")
+        (tmp_path / "run").mkdir()
+
+    strike(monkeypatch, 4, move)
+    with pytest.raises(MovedError, match="was moved while this run wrote into it"):
+        begin(data, tmp_path / "run", save_every=0)
+    assert not list((tmp_path / "run").iterdir())
+    assert checkpoint.read(tmp_path / "moved" / "gen.pt")[0].training["steps"] == 3
+
+
+def test_a_generator_without_what_goes_on_is_told_of(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(monkeypatch, train.run_folder, "save_state", errno.ENOSPC)
+    with pytest.raises(
+        OutputError, match=r"No space left.*\ngen\.pt of step 6 is whole, but nothing to go on"
+    ):
+        begin(data, tmp_path / "run")
+    with pytest.raises(
+        ResumeError, match=r"begin a new one in another folder, with --start-from its gen\.pt"
+    ):
+        go_on(tmp_path / "run")
 
 
 def test_a_read_only_place_is_named_before_any_training(data: Path) -> None:
