@@ -1,9 +1,11 @@
-"""Ctrl-C, which would break PyTorch's imports, and which its callbacks may swallow."""
+"""Ctrl-C, which would break PyTorch's imports, and which its callbacks may swallow; and SIGTERM."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+from collections.abc import Iterator
 from types import FrameType
 
 interruptions: list[int] = []
@@ -34,6 +36,20 @@ def raise_if_interrupted() -> None:
     """Raise KeyboardInterrupt where Ctrl-C was pressed, and came to nothing."""
     if interruptions:
         raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def unwinding() -> Iterator[None]:
+    """In the block let SIGTERM come as an exception, so that a temporary file is removed."""
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _note(number: int, _frame: FrameType | None) -> None:

@@ -17,7 +17,7 @@ from export.checks.metadata import check_differences, check_metadata
 from export.checks.whole import check_sampler
 from export.convert import annotate, build_graph, count_operations, describe
 from export.errors import CheckpointRefusedError, ExportError, SamplerRefusedError, ValueMismatchError
-from export.interruption import raise_if_interrupted
+from export.interruption import raise_if_interrupted, unwinding
 from mnist_sample import contract
 from mnist_sample.errors import OutputError
 from mnist_sample.files import check_target, write_atomically
@@ -58,7 +58,8 @@ def export(source: Path, target: Path, options: Options, report: Report) -> None
     content = make_verified(checkpoint, sha256, generator, options, report)
     raise_if_interrupted()
     try:
-        write_atomically(target, content)
+        with unwinding():
+            write_atomically(target, content)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}") from error
 
