@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from mnist_sample.sampler import MAX_TRUNCATION
 from mnist_sample.text import first_line
 
 ROWS = 16
+PART = 64
+"""Rows computed at a time."""
 AWAKE = 3.0
 """Factor for latents that wake units which a class keeps asleep but for one digit in hundreds."""
 TRIALS = 3
@@ -84,8 +87,17 @@ def _compare_all(candidate: Candidate, model: onnx.ModelProto, clip: bool = True
 
 def _measure_noise(evaluators: list[ReferenceEvaluator], inputs: Arrays) -> float:
     """Return what rounding the constants makes of `sample`."""
-    exact, *moved = (_run(evaluator, inputs) for evaluator in evaluators)
-    return max(largest_difference(sample, exact) for sample in moved)
+    noise = 0.0
+    for some in _part(inputs):
+        exact, *moved = (_run(evaluator, some) for evaluator in evaluators)
+        noise = max(noise, *(largest_difference(sample, exact) for sample in moved))
+    return noise
+
+
+def _part(inputs: Arrays) -> Iterator[Arrays]:
+    """Yield the inputs a few rows at a time: in NumPy a convolution of all could take gigabytes."""
+    for start in range(0, len(inputs[contract.INPUT_LATENT]), PART):
+        yield {name: rows[start : start + PART] for name, rows in inputs.items()}
 
 
 def _compare(
@@ -96,8 +108,10 @@ def _compare(
     noise: float,
     clip: bool,
 ) -> float:
-    sample = _run(evaluators[0], inputs)
-    difference = largest_difference(sample, candidate.run_torch(inputs, torch.float64, clip))
+    difference = max(
+        largest_difference(_run(evaluators[0], some), candidate.run_torch(some, torch.float64, clip))
+        for some in _part(inputs)
+    )
     allowed = MARGIN * noise * max(scale, 1.0)
     if not difference <= allowed:
         # Where usual latents leave a layer dead, or saturate the last one, they show little of the rounding.
@@ -145,6 +159,8 @@ def _run(evaluator: ReferenceEvaluator, inputs: Arrays) -> Array:
     try:
         with np.errstate(all="ignore"):  # whatever NumPy would warn of, the comparison tells
             outputs: Any = evaluator.run([contract.OUTPUT_SAMPLE], {**inputs, contract.INPUT_LATENT: latent})
+    except MemoryError:
+        raise
     except Exception as error:  # the evaluator raises whatever NumPy raises
         raise InexactConstantsError(f"the graph fails in float64: {first_line(error)}") from error
     return np.asarray(outputs[0])
