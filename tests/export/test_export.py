@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
+import re
+import signal
 from collections import Counter
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,8 +18,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx.reference import ReferenceEvaluator
 
-from export.checks.candidate import run_session
+from export.checks import agreement, exact
+from export.checks.candidate import Array, Arrays, run_session
 from export.checks.exact import check_exact
 from export.checks.structure import MAX_OPSET, SLACK_BYTES, check_lean
 from export.errors import CheckpointRefusedError, ExportError, MetadataError, ValueMismatchError
@@ -254,9 +259,59 @@ def test_weights_that_overflow_are_called_the_checkpoints(tmp_path: Path, target
 
 
 def test_a_tolerance_beyond_float32_is_refused_and_explained(digits: Exported, target: Path) -> None:
-    with pytest.raises(ValueMismatchError, match=r"can do no better: --atol \S+ would do"):
+    with pytest.raises(ValueMismatchError, match=r"can do no better: try --atol \S+e"):
         export(digits.source, target, replace(OPTIONS, atol=1e-9), ignore)
     assert target.read_bytes() == b"what stood here"
+
+
+@pytest.mark.parametrize("spoilt", [False, True])
+def test_float64_tells_whose_the_error_is(
+    spoilt: bool, digits: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where onnxruntime adds up in another order than PyTorch, and comes to ten times its error."""
+    monkeypatch.setattr(agreement, "TOLERATED_RATIO", 0)
+    monkeypatch.setattr(agreement, "DOUBTFUL_RATIO", math.inf)
+    model = digits.model
+    if spoilt:
+        weights = next(t for t in model.graph.initializer if t.name == "gemm_1.1")
+        weights.raw_data = (onnx.numpy_helper.to_array(weights) * np.float32(1.01)).tobytes()
+    candidate = replace(digits.with_content(model.SerializeToString()), atol=1e-9)
+    said = "The error is on the ONNX side" if spoilt else "In float64 the graph is right, .*: try --atol"
+    with pytest.raises(ValueMismatchError, match=said):
+        agreement.check_values(candidate)
+
+
+def test_sigterm_while_the_file_is_written_leaves_none(
+    monkeypatch: pytest.MonkeyPatch, digits: Exported, target: Path
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        export(digits.source, target, OPTIONS, ignore)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert list(target.parent.iterdir()) == [target]
+    assert target.read_bytes() == b"what stood here"
+
+
+def test_many_classes_are_computed_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    run = exact._run
+
+    def count(evaluator: ReferenceEvaluator, inputs: Arrays) -> Array:
+        sizes.append(len(inputs[contract.INPUT_LATENT]))
+        return run(evaluator, inputs)
+
+    monkeypatch.setattr(exact, "_run", count)
+    exact.check_exact(build(make_checkpoint()))
+    assert sum(sizes) > 3 * exact.PART
+    assert max(sizes) <= exact.PART
+
+
+def test_an_advised_tolerance_does(digits: Exported, tmp_path: Path) -> None:
+    with pytest.raises(ValueMismatchError) as refused:
+        export(digits.source, tmp_path / "gen.onnx", replace(OPTIONS, atol=1e-9), ignore)
+    advice = re.search(r"try --atol (\S+)\.$", str(refused.value))
+    assert advice
+    export(digits.source, tmp_path / "gen.onnx", replace(OPTIONS, atol=float(advice[1])), ignore)
 
 
 @pytest.mark.skipif(
