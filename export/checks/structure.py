@@ -105,6 +105,9 @@ def check_versions(candidate: Candidate) -> Finding:
             f"IR version {model.ir_version} is newer than {contract.MAX_IR_VERSION}, "
             "the newest that the oldest supported onnxruntime loads"
         )
+    least = onnx.helper.find_min_ir_version_for([entry for entry in model.opset_import if not entry.domain])
+    if model.ir_version < least:
+        raise UnsupportedVersionError(f"IR version {model.ir_version} is older than opset {opset}: {least}")
     return Finding("versions", f"opset {opset}, IR {model.ir_version}")
 
 
@@ -258,10 +261,16 @@ def check_operators(candidate: Candidate) -> Finding:
 def check_lean(candidate: Candidate) -> Finding:
     """No node without effect, no pair that cancels, no constant unused or kept twice, no bytes beside them.
 
+    A node of which only the weights decide that it has none, such as a product with ones, may stand. What is
+    there is written as shortly as protobuf can.
+
     Raises:
         LeanError: names the node or counts the bytes.
     """
     graph = candidate.model.graph
+    if candidate.content != candidate.model.SerializeToString(deterministic=True):
+        raise LeanError("the file's bytes are not the plain form of what they say")
+    shapes = _infer_with_batch(candidate.model, TRIAL_BATCHES[0])
     makers = {name: node for node in graph.node for name in node.output}
     scalars = {t.name: numpy_helper.to_array(t).item() for t in graph.initializer if not t.dims}
     wanted = {value.name for value in graph.output} | {name for node in graph.node for name in node.input}
@@ -269,6 +278,8 @@ def check_lean(candidate: Candidate) -> Finding:
         before = makers.get(node.input[0]) if node.input else None
         if node.op_type == "Identity" or not wanted.intersection(node.output):
             raise LeanError(f"node {node.name} has no effect")
+        if _is_idle(node, before, shapes):
+            raise LeanError(f"node {node.name} ({node.op_type}) has no effect")
         if node.op_type in PAIRS and before and before.op_type == node.op_type:
             raise LeanError(f"nodes {before.name} and {node.name} could be one or none")
         if node.op_type in NEUTRAL and NEUTRAL[node.op_type] in [scalars.get(name) for name in node.input]:
@@ -284,3 +295,23 @@ def check_lean(candidate: Candidate) -> Finding:
     if extra > SLACK_BYTES:
         raise LeanError(f"{extra} bytes are neither weights nor metadata")
     return Finding("lean", f"{len(graph.node)} nodes, {extra} bytes beside weights and metadata")
+
+
+def _is_idle(node: onnx.NodeProto, before: onnx.NodeProto | None, shapes: dict[str, list[int | str]]) -> bool:
+    """Tell whether a node passes its input on, whatever that is and whatever the weights are."""
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    after_relu = before is not None and before.op_type == "Relu"
+    match node.op_type:
+        case "Transpose":
+            return "perm" in attributes and attributes["perm"] == sorted(attributes["perm"])
+        case "Concat":
+            return len(node.input) == 1
+        case "Clip":
+            return not any(node.input[1:])
+        case "DepthToSpace":
+            return bool(attributes["blocksize"] == 1)
+        case "LeakyRelu":
+            return after_relu or attributes.get("alpha") == 1
+        case "Reshape" | "Squeeze" | "Unsqueeze":
+            return node.input[0] in shapes and shapes[node.input[0]] == shapes.get(node.output[0])
+    return False

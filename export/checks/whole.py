@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from export.checks.candidate import Candidate, Finding
-from export.convert import build_graph, exporting_versions
+from export.convert import annotate, build_graph, describe, exporting_versions
 from export.errors import RebuildError, SamplerRefusedError
 from mnist_sample import contract
 from mnist_sample.errors import DamagedFileError, ModelFileError
@@ -20,7 +20,7 @@ ROUNDING: Final = 4 * float(np.finfo(np.float32).eps)
 
 
 def check_rebuild(candidate: Candidate) -> Finding:
-    """Building the file again from the checkpoint gives the same bytes, but for the metadata.
+    """Building the file again from the checkpoint gives the same bytes, with the same metadata in it.
 
     No tolerance hides anything here: a weight that differs in its last bit shows. Only where the file says
     that other versions made it, its weights may be rounded otherwise and its header may name them; its graph
@@ -32,6 +32,8 @@ def check_rebuild(candidate: Candidate) -> Finding:
     model = candidate.model
     rebuilt = build_graph(candidate.checkpoint, candidate.generator, model.opset_import[0].version)
     if without_metadata(model) == without_metadata(rebuilt):
+        if candidate.content != annotate(rebuilt, _order_metadata(candidate)):
+            raise RebuildError("the file's bytes are in another order than they are written; export it again")
         return Finding("rebuild", "the checkpoint gives the same file again, to the bit")
     other = _find_other_version(model)
     if not other:
@@ -45,14 +47,26 @@ def check_rebuild(candidate: Candidate) -> Finding:
     return Finding("rebuild", f"the checkpoint gives the same graph again, weights but for rounding: {other}")
 
 
+def _order_metadata(candidate: Candidate) -> dict[str, str]:
+    """Return the file's own metadata in the order in which they are written."""
+    found = {entry.key: entry.value for entry in candidate.model.metadata_props}
+    return {key: found[key] for key in describe(candidate.checkpoint, candidate.sha256, {})}
+
+
 def _find_other_version(model: onnx.ModelProto) -> str:
     """Return which version the file names where another is here; nothing where they are the same."""
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    made_by = json.loads(metadata[contract.KEY_VERSIONS])
+    made_by = _versions(model)
     for name, here in exporting_versions().items():
         if made_by.get(name) != here:
             return f"{name} {made_by.get(name)} made it, where {here} is here"
     return ""
+
+
+def _versions(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the versions that the file names."""
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    versions: dict[str, str] = json.loads(metadata[contract.KEY_VERSIONS])
+    return versions
 
 
 def _are_alike(model: onnx.ModelProto, other: onnx.ModelProto) -> bool:
@@ -67,16 +81,17 @@ def _are_alike(model: onnx.ModelProto, other: onnx.ModelProto) -> bool:
             bare[-1].ClearField(field)
     return (
         bare[0] == bare[1]
-        and constants[0].keys() == constants[1].keys()
+        and model.producer_version == _versions(model)["mnist-sample"]
+        and list(constants[0]) == list(constants[1])
         and all(_are_close(value, constants[1][name]) for name, value in constants[0].items())
     )
 
 
 def _are_close(one: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Tell whether two constants are the same; weights, but for a few steps of the largest."""
+    """Tell whether two constants are the same; weights, of which there are many, but for a few steps."""
     if one.dtype != other.dtype or one.shape != other.shape:
         return False
-    if one.dtype != np.float32:
+    if one.dtype != np.float32 or one.size == 1:
         return np.array_equal(one, other)
     allowed = ROUNDING * np.abs(other).max(initial=0)
     return bool((np.abs(one.astype(np.float64) - other) <= allowed).all())

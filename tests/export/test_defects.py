@@ -23,7 +23,7 @@ from mnist_sample import contract
 from models.checkpoint import Checkpoint
 from tests.export.exported import OPTIONS, Exported, build
 from tests.export.mutants import Mutant, apply_to_file, envelope, make_mutants
-from tests.export.mutants.edits import read_constant, write_constant
+from tests.export.mutants.edits import insert_behind, make_node, read_constant, write_constant
 from tests.export.mutants.nodes import ignore_label
 from tests.models.checkpoints import make_checkpoint
 
@@ -140,6 +140,50 @@ def test_a_faulty_exporter_is_found_and_writes_nothing(
     name, error = DEFECTS[defect]
     faulty(mutants[name])
     export_fails(digits, target, error)
+
+
+IDLE = {
+    "transpose": make_node("Transpose", perm=[0, 1]),
+    "clip": make_node("Clip"),
+    "concat": make_node("Concat", axis=1),
+    "leaky relu": make_node("LeakyRelu", alpha=0.2),
+    "reshape": make_node("Reshape", "before", "same"),
+}
+"""Nodes behind `relu_2` that pass it on; only the graph tells, since no value differs."""
+
+
+@pytest.mark.parametrize("kind", IDLE)
+def test_an_exporter_that_leaves_idle_nodes_is_found(
+    kind: str, faulty: Callable[[Mutant], None], digits: Exported, target: Path
+) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        node = onnx.NodeProto()
+        node.CopyFrom(IDLE[kind])
+        insert_behind(model, "relu_2", node)
+        if kind == "reshape":
+            write_constant(model, "same", np.array([0, -1]))
+
+    faulty(Mutant("", "", edit))
+    assert "has no effect" in export_fails(digits, target, errors.LeanError)
+
+
+def test_a_sample_beyond_its_range_is_found(
+    faulty: Callable[[Mutant], None], digits: Exported, target: Path
+) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        clip = next(node for node in model.graph.node if node.op_type == "Clip")
+        write_constant(model, clip.input[2], np.float32(1.000001))
+
+    faulty(Mutant("", "", edit))
+    assert "beyond [-1, 1]" in export_fails(digits, target, errors.ValueMismatchError)
+
+
+def test_an_old_ir_version_is_found(faulty: Callable[[Mutant], None], digits: Exported, target: Path) -> None:
+    def edit(model: onnx.ModelProto) -> None:
+        model.ir_version = 4
+
+    faulty(Mutant("", "", edit))
+    assert "older than opset" in export_fails(digits, target, errors.UnsupportedVersionError)
 
 
 def test_a_label_that_decides_nothing_is_found(

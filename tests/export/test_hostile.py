@@ -17,6 +17,7 @@ from export.checks.metadata import check_metadata
 from export.checks.structure import check_batch_axis, check_graph
 from export.checks.whole import check_rebuild, check_sampler
 from mnist_sample import contract
+from mnist_sample.modelfile import seal
 from tests.export.exported import OPTIONS, Exported
 from tests.export.mutants import Mutant, apply_to_file, envelope
 from tests.export.mutants.edits import (
@@ -127,12 +128,67 @@ def test_other_versions_may_round_weights_otherwise(digits: Exported) -> None:
     assert "torch 2.99.0 made it" in finding.text
 
 
+def name_producer(model: onnx.ModelProto) -> None:
+    model.producer_version = "\x1b[2J" * 1000
+
+
+def move_a_bound(model: onnx.ModelProto) -> None:
+    """Let `sample` leave [-1, 1] by the smallest step."""
+    clip = next(node for node in model.graph.node if node.op_type == "Clip")
+    write_constant(model, clip.input[2], np.nextafter(np.float32(1), np.float32(2)))
+
+
+def turn_constants_round(model: onnx.ModelProto) -> None:
+    constants = list(model.graph.initializer)[::-1]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(constants)
+
+
 @pytest.mark.parametrize(
-    "edit", [pass_on, tell_tales, lambda model: round_a_weight(model, 20)], ids=["node", "header", "weight"]
+    "edit",
+    [
+        pass_on,
+        tell_tales,
+        lambda model: round_a_weight(model, 20),
+        name_producer,
+        move_a_bound,
+        turn_constants_round,
+    ],
+    ids=["node", "header", "weight", "producer", "bound", "order"],
 )
 def test_naming_other_versions_excuses_no_other_graph(edit: Edit, digits: Exported) -> None:
     with pytest.raises(errors.RebuildError, match=r"torch 2\.99\.0 made it, .* check it with"):
         check_rebuild(forge(digits, edit))
+
+
+def lengthen(content: bytes) -> bytes:
+    """Write the length of the graph, field 7, in one more byte than it takes."""
+    at = 0
+    while True:
+        number, kind = content[at] >> 3, content[at] & 7
+        start = end = at + 1
+        while content[end] & 0x80:
+            end += 1
+        value = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(content[start : end + 1]))
+        if number == 7:
+            padded = bytes([*content[start:end], content[end] | 0x80, 0])
+            return content[:start] + padded + content[end + 1 :]
+        at = end + 1 + (value if kind == 2 else 0)
+
+
+def turn_metadata_round(model: onnx.ModelProto) -> None:
+    entries = list(model.metadata_props)[::-1]
+    del model.metadata_props[:]
+    model.metadata_props.extend(entries)
+
+
+def test_bytes_that_say_the_same_in_another_way_are_refused(digits: Exported, tmp_path: Path) -> None:
+    """Two files of one generator would have two digests."""
+    longer = seal(lengthen(digits.content))
+    assert onnx.load_from_string(longer).graph == digits.model.graph
+    assert "plain form" in refuse(digits, longer, tmp_path, errors.LeanError)
+    turned = change(digits, turn_metadata_round)
+    assert "another order" in refuse(digits, turned, tmp_path, errors.RebuildError)
 
 
 def share_rows_by_label(model: onnx.ModelProto) -> None:

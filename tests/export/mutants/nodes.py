@@ -9,7 +9,14 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, TensorProto, helper
 
-from tests.export.mutants.edits import Mutant, insert_behind, make_node, replace_uses, write_constant
+from tests.export.mutants.edits import (
+    Mutant,
+    insert_behind,
+    make_node,
+    read_constant,
+    replace_uses,
+    write_constant,
+)
 
 REPLACEMENTS: dict[str, tuple[str, ...]] = {
     "Add": ("Sub", "Mul", "Max"),
@@ -175,9 +182,7 @@ def _insert_transposes(model: onnx.ModelProto, value: str) -> None:
 
 
 def ignore_label(model: onnx.ModelProto) -> None:
-    """Leave `label` an input that decides nothing: every row gets class 0."""
-    write_constant(model, "zero", np.array(0))
-    place = next(at for at, node in enumerate(model.graph.node) if "label" in node.input)
-    model.graph.node.insert(place, make_node("Mul", "label", "zero", output="same"))
-    model.graph.node[place].name = "inserted"
-    replace_uses(model, "label", "same", after=place)
+    """Leave `label` an input that decides nothing: every class has the row of class 0."""
+    table = next(node.input[0] for node in model.graph.node if "label" in node.input)
+    rows = read_constant(model, table)
+    write_constant(model, table, np.broadcast_to(rows[:1], rows.shape).copy())
