@@ -30,6 +30,9 @@ def run_app(app: typer.Typer, command: str, complain: Callable[[str], None]) -> 
         code = error.exit_code
     except typer.Abort as error:
         raise KeyboardInterrupt from error
+    except MemoryError:
+        complain("not enough memory")
+        code = 1
     except OSError as error:  # on stdout; those of the work have been told apart
         abandon(sys.stdout)
         complain(f"cannot write {error.filename or 'stdout'}: {error.strerror or error}")

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -198,6 +199,17 @@ except KeyboardInterrupt as error:
     raise RuntimeError("Error calling __set_name__") from error
 """,
 }
+
+
+def test_too_little_memory_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def exhaust(*_: object) -> None:
+        np.empty(2**60, np.uint8)
+
+    monkeypatch.setattr(export.command, "export", exhaust)
+    assert call(monkeypatch, run_command, tmp_path / "gen.pt", tmp_path / "gen.onnx") == 1
+    assert capsys.readouterr().err == "error: not enough memory\n"
 
 
 def test_a_missing_package_is_one_line(tmp_path: Path) -> None:
