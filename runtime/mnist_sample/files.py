@@ -179,9 +179,12 @@ def check_target(target: Path, read: Iterable[Path]) -> None:
         read: the files that are read before.
 
     Raises:
-        OutputError: it is a folder, a device or a pipe, or its folder is missing or may not be written to.
+        OutputError: it is a folder, a device, a pipe or an open stream, or its folder is missing or
+            may not be written to.
         UsageError: it is one of those that are read.
     """
+    if find_descriptor(str(target)) is not None:
+        raise OutputError(f"cannot write {target}: it is an open stream; name a file")
     mode = stat.S_IFREG  # as it will be
     try:
         folder = follow_link(target).parent

@@ -331,6 +331,7 @@ def test_a_target_that_cannot_be_written_is_named_before_the_work(digits: Export
         tmp_path: OutputError,
         tmp_path / "missing" / "gen.onnx": OutputError,
         digits.source / "gen.onnx": OutputError,
+        Path("/dev/stdout"): OutputError,
         loop: OutputError,
         loop / "gen.onnx": OutputError,
         tmp_path / ("a" * 300): OutputError,
