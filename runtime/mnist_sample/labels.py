@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from mnist_sample.errors import UsageError
 from mnist_sample.randomness import draw_labels
 
+Labels = SupportsIndex | Sequence[SupportsIndex] | NDArray[np.integer]
+"""Class indices that a caller may ask for: one for all samples, or one for each."""
 LabelSource = Callable[[int, int], NDArray[np.int64]]
 """`(start, n)` to the classes of samples `start` to `start + n`, int64 `[n]`; -1 where there are none."""
 _NOT_FLAT: Final = "labels are one integer, or a flat sequence of integers"
@@ -42,7 +44,7 @@ def given_labels(labels: NDArray[np.int64], first: int) -> LabelSource:
 
 
 def choose_labels(
-    labels: int | Sequence[int] | NDArray[np.integer] | None,
+    labels: Labels | None,
     n: int | None,
     seed: int,
     start: int,

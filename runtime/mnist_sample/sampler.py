@@ -6,7 +6,7 @@ import itertools
 import operator
 import os
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple, SupportsIndex
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mnist_sample import contract
 from mnist_sample.errors import UsageError
-from mnist_sample.labels import LabelSource, choose_labels
+from mnist_sample.labels import Labels, LabelSource, choose_labels
 from mnist_sample.modelfile import ModelFile, read_model
 from mnist_sample.randomness import MAX_INDEX, check_range, draw_latents
 from mnist_sample.session import ProviderChoice, ProviderName, make_feeds, open_session, run_graph
@@ -88,8 +88,8 @@ class Sampler:
         self,
         model: str | os.PathLike[str] | None = None,
         provider: ProviderChoice = "auto",
-        threads: int | None = None,
-        batch_size: int | None = None,
+        threads: SupportsIndex | None = None,
+        batch_size: SupportsIndex | None = None,
     ) -> None:
         """Read the model and open it.
 
@@ -107,19 +107,19 @@ class Sampler:
         """
         if provider not in ("auto", "cuda", "cpu"):
             raise UsageError(f"unknown provider {provider!r}: use auto, cuda or cpu")
-        threads, batch_size = _as_integer(threads), _as_integer(batch_size)
-        if threads is not None and not 1 <= threads <= MAX_THREADS:
-            raise UsageError(f"cannot run on {threads} threads: use 1 to {MAX_THREADS}")
-        if batch_size is not None and not 1 <= batch_size <= MAX_BATCH:
-            raise UsageError(f"batch size {batch_size} is out of range: use 1 to {MAX_BATCH}")
+        workers, size = _as_integer(threads), _as_integer(batch_size)
+        if workers is not None and not 1 <= workers <= MAX_THREADS:
+            raise UsageError(f"cannot run on {workers} threads: use 1 to {MAX_THREADS}")
+        if size is not None and not 1 <= size <= MAX_BATCH:
+            raise UsageError(f"batch size {size} is out of range: use 1 to {MAX_BATCH}")
         self.model: ModelFile = read_model(None if model is None else Path(model))
         usual = self._usual_batch_size("cuda")
-        self._opened = open_session(self.model, provider, min(batch_size or usual, usual))
+        self._opened = open_session(self.model, provider, min(size or usual, usual))
         self.session = self._opened.session
         self.provider: ProviderName = self._opened.provider
         self.provider_note = self._opened.note
-        self.threads = threads or (_CUDA_THREADS if self.provider == "cuda" else count_cpus())
-        self.batch_size = batch_size or self._usual_batch_size(self.provider)
+        self.threads = workers or (_CUDA_THREADS if self.provider == "cuda" else count_cpus())
+        self.batch_size = size or self._usual_batch_size(self.provider)
 
     def _usual_batch_size(self, provider: ProviderName) -> int:
         # Measured on two cores of an AMD EPYC with the digits generator of 0.41 M parameters, CPU time per
@@ -132,7 +132,7 @@ class Sampler:
     def sample(
         self,
         n: SupportsIndex,
-        labels: int | Sequence[int] | NDArray[np.integer] | None = None,
+        labels: Labels | None = None,
         seed: SupportsIndex = 0,
         start: SupportsIndex = 0,
         truncation: float = 1.0,
@@ -171,7 +171,7 @@ class Sampler:
     def stream(
         self,
         n: SupportsIndex | None = None,
-        labels: int | Sequence[int] | NDArray[np.integer] | None = None,
+        labels: Labels | None = None,
         seed: SupportsIndex = 0,
         start: SupportsIndex = 0,
         truncation: float = 1.0,
