@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import stat
 import sys
 import tempfile
@@ -18,9 +17,6 @@ from mnist_sample.process import signals_held
 
 _Item = TypeVar("_Item")
 _STREAMS: Final = ("stdin", "stdout", "stderr")
-_STREAM: Final = re.compile(
-    r"//?(?:(?:dev|proc/(?:self|thread-self|([0-9]+)))/fd/([0-9]{1,9})|dev/(stdin|stdout|stderr))"
-)
 _MAX_LINKS: Final = 40
 """As many as Linux follows."""
 _WRITE_BACK_BYTES: Final = 2**22
@@ -73,9 +69,13 @@ def find_descriptor(name: str) -> int | None:
     with contextlib.suppress(OSError):  # what is wrong with it is told when it is written
         for _ in range(_MAX_LINKS):
             path = Path(os.path.normpath(path))
-            stream = _STREAM.fullmatch(str(path))
-            if stream and stream[1] in (None, str(os.getpid())):
-                return int(stream[2]) if stream[2] else _STREAMS.index(stream[3])
+            match path.parts[1:]:
+                case ("dev", stream) if stream in _STREAMS:
+                    return _STREAMS.index(stream)
+                case ("dev", "fd", number) | ("proc", "self" | "thread-self", "fd", number):
+                    return int(number) if number.isdecimal() else None
+                case ("proc", process, "fd", number) if process == str(os.getpid()):
+                    return int(number) if number.isdecimal() else None
             if not path.is_symlink():
                 break
             path = path.parent / path.readlink()
