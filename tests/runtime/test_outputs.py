@@ -22,6 +22,7 @@ from mnist_sample.cli import run_arguments
 from mnist_sample.idx import TEST_OFFSET
 from mnist_sample.sampler import Sampler
 from mnist_sample.sheet import choose_columns
+from tests.environment import environment
 from tests.runtime.standin import Standin
 
 
@@ -174,6 +175,20 @@ def test_worker_processes_do_not_import_from_the_current_folder(conditional: Pat
     done = subprocess.run(
         [*command, "--model", str(conditional), "--n", "4000", "--out", "pictures/"],
         cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((tmp_path / "pictures").iterdir())) == 4000
+
+
+def test_worker_processes_may_be_talkative_at_their_start(conditional: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('hello' * 10_000)")
+    command = [sys.executable, "-m", "mnist_sample", "--quiet", "--provider", "cpu", "--threads", "2"]
+    done = subprocess.run(
+        [*command, "--model", str(conditional), "--n", "4000", "--out", f"{tmp_path}/pictures/"],
+        env=environment(tmp_path),
         capture_output=True,
         text=True,
         check=False,
@@ -388,6 +403,30 @@ def test_other_names_of_stdout(conditional: Path, tmp_path: Path, name: str) -> 
         command = [sys.executable, "-m", "mnist_sample", "--model", str(conditional), "--format", "npy"]
         subprocess.run([*command, "--out", name], stdout=file, cwd=tmp_path, check=True)
     assert target.read_bytes().startswith(b"kept\x93NUMPY")
+
+
+def test_a_folder_called_dev_is_no_stream(
+    conditional: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dev").mkdir()
+    monkeypatch.chdir(tmp_path)
+    out = str(Path("dev", "stdout"))
+    assert run_arguments(["--model", str(conditional), "--format", "npy", "--out", out]) == 0
+    assert (tmp_path / "dev" / "stdout").read_bytes().startswith(b"\x93NUMPY")
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout/", "/dev/fd/99999999999"])
+def test_what_only_looks_like_a_stream_is_refused(
+    conditional: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_arguments(["--model", str(conditional), "--format", "png", "--out", name]) == 1
+    assert capsys.readouterr().err.startswith("mnist-sample: cannot write /dev/")
+    assert not list(tmp_path.iterdir())
 
 
 def test_stderr_is_a_stream_too(conditional: Path, tmp_path: Path) -> None:
