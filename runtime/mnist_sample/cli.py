@@ -111,7 +111,10 @@ def _sample(
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Batches made at a time.  [default: one per CPU; four on CUDA]"),
+        typer.Option(
+            metavar="N",
+            help="Batches made at a time, processes that write PNGs.  [default: one per CPU; four on CUDA]",
+        ),
     ] = None,
     columns: Annotated[int | None, typer.Option(metavar="N", help="Digits per row of a sheet.")] = None,
     scale: Annotated[

@@ -20,6 +20,9 @@ from mnist_sample.sheet import enlarge
 
 _PROCESSES_FROM: Final = 4000
 """Fewer pictures are written before worker processes have started."""
+_PICTURES_PER_PROCESS: Final = 250
+"""Fewer take less time than a process takes to start."""
+_CHUNK_PICTURES: Final = 64
 _CHUNK_PIXELS: Final = 2**22
 """Held in each chunk at most, but for one picture that is larger."""
 
@@ -101,7 +104,7 @@ def _rename_folder(staging: Path, target: Path) -> bool:
 def _chunks(folder: Path, job: Job, batches: Iterable[Samples], scale: int) -> Iterator[Chunk]:
     facts, index = job.facts(), job.start
     together = max(1, _CHUNK_PIXELS // (contract.IMAGE_SIZE * scale) ** 2)
-    for batch in split(batches, min(job.sampler.batch_size, together)):
+    for batch in split(batches, min(_CHUNK_PICTURES, together)):
         labels = batch.labels.tolist()
         indices = range(index, index + len(labels))
         names = [name_file(job, i, label) for i, label in zip(indices, labels, strict=True)]
@@ -118,7 +121,7 @@ def _write_chunks(chunks: Iterable[Chunk], n: int, processes: int) -> None:
     if n >= _PROCESSES_FROM and processes > 1:
         from mnist_sample.pngworkers import Workers  # few pictures do without, and this import
 
-        workers = Workers(processes)
+        workers = Workers(min(processes, max(2, n // _PICTURES_PER_PROCESS)))
         if workers:
             workers.write(chunks)
             return

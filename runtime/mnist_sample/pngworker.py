@@ -10,12 +10,14 @@ import os
 import pickle
 import signal
 import sys
-from typing import Final
+from typing import BinaryIO, Final
 
 from mnist_sample.png import FAST, encode_png
 
 Chunk = tuple[str, list[str], bytes, int, list[dict[str, str]]]
 """Folder, file names, pixels of all pictures, width in pixels, and text of each."""
+GREETING: Final = b"\0mnist_sample.pngworker\0"
+"""What it says first; before that, something that Python imports at its start may have printed."""
 ANSWER_BYTES: Final = 4
 """Of the error number that answers a chunk, little-endian; 0 where all of it was written."""
 
@@ -26,6 +28,13 @@ def serve() -> None:
     So it ends with its parent, however that ends.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the parent; masked already, but on Windows
+    with os.fdopen(os.dup(1), "wb", buffering=0) as answers:
+        os.dup2(2, 1)  # whatever else is printed is no answer
+        answers.write(GREETING)
+        _serve(answers)
+
+
+def _serve(answers: BinaryIO) -> None:
     while True:
         try:
             chunk = pickle.load(sys.stdin.buffer)
@@ -36,8 +45,7 @@ def serve() -> None:
             write_chunk(chunk)
         except OSError as error:
             status = error.errno or errno.EIO
-        sys.stdout.buffer.write(status.to_bytes(ANSWER_BYTES, "little"))
-        sys.stdout.buffer.flush()
+        answers.write(status.to_bytes(ANSWER_BYTES, "little"))
 
 
 def write_chunk(chunk: Chunk) -> None:

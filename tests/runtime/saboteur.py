@@ -6,7 +6,7 @@ each file takes its place, `interrupt while naming` once a temporary file or fol
 at end` once all is written. `ACCIDENT` may also be `full`, which
 lets no file grow beyond a kilobyte or so, or `none`. With `WORKERS=1` in the environment, folders are written
 by worker processes; their ids are printed before the accident, `term at start` sends SIGTERM while they
-start, and `kill a worker` kills one.
+start, `term at the last` while the last pictures are written, and `kill a worker` kills one.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,9 @@ def main(accident: str, arguments: list[str]) -> None:
     start_it = subprocess.Popen
     starting = signalled_before(start_process) if accident == "term at start" else start_process
     mock.patch("subprocess.Popen", starting).start()
+    if accident == "term at the last":
+        kind = type("Kind", (threading.Thread,), {"join": signalled_before(threading.Thread.join)})
+        mock.patch("mnist_sample.pngworkers.Thread", kind).start()
     run_graph, runs = session.run_graph, 0
 
     def run(*passed: Any) -> Any:
@@ -97,7 +101,7 @@ def main(accident: str, arguments: list[str]) -> None:
             # At once, since another thread may be here too.
             os.write(1, (" ".join(str(worker.pid) for worker in workers) + "\n").encode())
             os.kill(os.getpid(), SIGNALS[accident])
-        if accident == "kill a worker" and runs == CLEAN_BATCHES + 1:
+        if accident == "kill a worker" and runs > CLEAN_BATCHES:
             workers[0].kill()
         return run_graph(*passed)
 

@@ -106,6 +106,14 @@ def test_terminated_while_workers_start(conditional: Path, tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
+def test_terminated_while_workers_write_the_last(conditional: Path, tmp_path: Path) -> None:
+    """Each has many pictures in hand, of which none may come after the folder is removed."""
+    arguments = ["--model", conditional, *SMALL, "--threads", 2, "--n", 256, "--scale", 20]
+    done = sabotage("term at the last", *arguments, "--out", f"{tmp_path}/folder/", WORKERS="1")
+    assert done.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows masks no signals")
 def test_processes_started_while_signals_are_held_get_none() -> None:
     program = "import signal; print(*signal.pthread_sigmask(signal.SIG_BLOCK, []))"
