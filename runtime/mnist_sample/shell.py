@@ -30,14 +30,15 @@ def run_app(app: typer.Typer, command: str, complain: Callable[[str], None]) -> 
         code = error.exit_code
     except typer.Abort as error:
         raise KeyboardInterrupt from error
-    except MemoryError:
-        complain("not enough memory")
-        code = 1
     except OSError as error:  # on stdout; those of the work have been told apart
         abandon(sys.stdout)
         complain(f"cannot write {error.filename or 'stdout'}: {error.strerror or error}")
         code = 1
     except Exception as error:
-        complain(explain_usage(error, command))
-        code = 2
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the second is PyTorch's
+            complain("not enough memory")
+            code = 1
+        else:
+            complain(explain_usage(error, command))
+            code = 2
     return code

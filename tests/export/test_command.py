@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -201,11 +201,15 @@ except KeyboardInterrupt as error:
 }
 
 
+@pytest.mark.parametrize("allocate", [np.empty, torch.empty])
 def test_too_little_memory_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    allocate: Callable[[int], object],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     def exhaust(*_: object) -> None:
-        np.empty(2**60, np.uint8)
+        allocate(2**50)
 
     monkeypatch.setattr(export.command, "export", exhaust)
     assert call(monkeypatch, run_command, tmp_path / "gen.pt", tmp_path / "gen.onnx") == 1
