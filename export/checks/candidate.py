@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -221,6 +221,11 @@ def open_session(
 def largest_difference(a: Array, b: Array) -> float:
     """Return the largest absolute difference; infinity where the shapes differ, NaN where there is one."""
     return float(np.abs(a.astype(np.float64) - b).max()) if a.shape == b.shape else np.inf
+
+
+def find_largest(differences: Iterable[float]) -> float:
+    """Return the largest of some differences; NaN where there is one, which Python's `max` may pass over."""
+    return float(np.max(list(differences)))
 
 
 def run_session(session: ort.InferenceSession, inputs: Arrays) -> tuple[Array, Array]:

@@ -13,7 +13,15 @@ from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 from torch.nn import functional as F
 
-from export.checks.candidate import SCALES, Array, Arrays, Candidate, Finding, largest_difference
+from export.checks.candidate import (
+    SCALES,
+    Array,
+    Arrays,
+    Candidate,
+    Finding,
+    find_largest,
+    largest_difference,
+)
 from export.errors import InexactConstantsError
 from mnist_sample import contract
 from mnist_sample.sampler import MAX_TRUNCATION
@@ -90,7 +98,7 @@ def _measure_noise(evaluators: list[ReferenceEvaluator], inputs: Arrays) -> floa
     noise = 0.0
     for some in _part(inputs):
         exact, *moved = (_run(evaluator, some) for evaluator in evaluators)
-        noise = max(noise, *(largest_difference(sample, exact) for sample in moved))
+        noise = find_largest([noise, *(largest_difference(sample, exact) for sample in moved)])
     return noise
 
 
@@ -108,7 +116,7 @@ def _compare(
     noise: float,
     clip: bool,
 ) -> float:
-    difference = max(
+    difference = find_largest(
         largest_difference(_run(evaluators[0], some), candidate.run_torch(some, torch.float64, clip))
         for some in _part(inputs)
     )
@@ -132,6 +140,8 @@ def _evaluators(candidate: Candidate, model: onnx.ModelProto) -> list[ReferenceE
     try:
         models = [_in_float64(model, moved) for moved in (None, *(random,) * TRIALS)]
         return [ReferenceEvaluator(double, new_ops=[ConvTranspose]) for double in models]
+    except MemoryError:
+        raise
     except Exception as error:  # the evaluator raises whatever NumPy raises
         raise InexactConstantsError(f"the graph cannot be read in float64: {first_line(error)}") from error
 

@@ -270,7 +270,9 @@ def check_lean(candidate: Candidate) -> Finding:
     graph = candidate.model.graph
     if candidate.content != candidate.model.SerializeToString(deterministic=True):
         raise LeanError("the file's bytes are not the plain form of what they say")
-    shapes = _infer_with_batch(candidate.model, TRIAL_BATCHES[0])
+    batch, config = TRIAL_BATCHES[0], candidate.checkpoint.config
+    shapes = _infer_with_batch(candidate.model, batch)
+    shapes |= {contract.INPUT_LATENT: [batch, config.latent_dim], contract.INPUT_LABEL: [batch]}
     makers = {name: node for node in graph.node for name in node.output}
     scalars = {t.name: numpy_helper.to_array(t).item() for t in graph.initializer if not t.dims}
     wanted = {value.name for value in graph.output} | {name for node in graph.node for name in node.input}

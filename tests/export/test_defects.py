@@ -24,7 +24,13 @@ from mnist_sample import contract
 from models.checkpoint import Checkpoint
 from tests.export.exported import OPTIONS, Exported, build
 from tests.export.mutants import Mutant, apply_to_file, envelope, make_mutants
-from tests.export.mutants.edits import insert_behind, make_node, read_constant, write_constant
+from tests.export.mutants.edits import (
+    insert_behind,
+    make_node,
+    read_constant,
+    replace_uses,
+    write_constant,
+)
 from tests.export.mutants.nodes import ignore_label
 from tests.models.checkpoints import make_checkpoint
 
@@ -144,13 +150,14 @@ def test_a_faulty_exporter_is_found_and_writes_nothing(
 
 
 IDLE = {
+    "reshape of the input": make_node("Reshape", "latent", "same", output="flat"),
     "transpose": make_node("Transpose", perm=[0, 1]),
     "clip": make_node("Clip"),
     "concat": make_node("Concat", axis=1),
     "leaky relu": make_node("LeakyRelu", alpha=0.2),
     "reshape": make_node("Reshape", "before", "same"),
 }
-"""Nodes behind `relu_2` that pass it on; only the graph tells, since no value differs."""
+"""Nodes that pass on what they get, but for the first behind `relu_2`; no value tells them."""
 
 
 @pytest.mark.parametrize("kind", IDLE)
@@ -158,9 +165,13 @@ def test_idle_nodes_are_found(kind: str, digits: Exported) -> None:
     def edit(model: onnx.ModelProto) -> None:
         node = onnx.NodeProto()
         node.CopyFrom(IDLE[kind])
-        insert_behind(model, "relu_2", node)
-        if kind == "reshape":
+        if "reshape" in kind:
             write_constant(model, "same", np.array([0, -1]))
+        if "input" in kind:
+            model.graph.node.insert(0, node)
+            replace_uses(model, "latent", "flat", after=0)
+        else:
+            insert_behind(model, "relu_2", node)
 
     content = apply_to_file(digits.content, Mutant("", "", edit))
     with pytest.raises(errors.LeanError, match="has no effect"):

@@ -24,7 +24,13 @@ from export.checks import agreement, exact
 from export.checks.candidate import Array, Arrays, run_session
 from export.checks.exact import check_exact
 from export.checks.structure import MAX_OPSET, SLACK_BYTES, check_lean
-from export.errors import CheckpointRefusedError, ExportError, MetadataError, ValueMismatchError
+from export.errors import (
+    CheckpointRefusedError,
+    ExportError,
+    InexactConstantsError,
+    MetadataError,
+    ValueMismatchError,
+)
 from export.run import check, export
 from mnist_sample import contract
 from mnist_sample.engine import onnxruntime as ort
@@ -292,6 +298,18 @@ def test_sigterm_while_the_file_is_written_leaves_none(
     assert ended.value.code == 128 + signal.SIGTERM
     assert list(target.parent.iterdir()) == [target]
     assert target.read_bytes() == b"what stood here"
+
+
+def test_a_nan_in_late_rows_is_seen(monkeypatch: pytest.MonkeyPatch, digits: Exported) -> None:
+    run = exact._run
+
+    def spoil(evaluator: ReferenceEvaluator, inputs: Arrays) -> Array:
+        sample = run(evaluator, inputs)
+        return sample * np.nan if len(sample) not in (exact.ROWS, exact.PART) else sample
+
+    monkeypatch.setattr(exact, "_run", spoil)  # in the last part of the digits with wide latents
+    with pytest.raises(InexactConstantsError, match="differs by nan"):
+        exact.check_exact(digits.candidate)
 
 
 def test_many_classes_are_computed_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
