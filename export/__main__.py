@@ -29,9 +29,10 @@ def main() -> None:
 
 def _explain_missing(error: BaseException) -> None:
     """Exit in one line where a package of another project is missing."""
-    name = error.name if isinstance(error, ModuleNotFoundError) else None
-    if name and name.partition(".")[0] not in ("export", "models"):
-        print(f'error: the package {name} is missing: pip install -e ".[train]"', file=sys.stderr)
+    name = ((error.name or "") if isinstance(error, ModuleNotFoundError) else "").partition(".")[0]
+    if name and name not in ("export", "models"):
+        if sys.stderr is not None:  # print() would take stdout for it
+            print(f'error: the package {name} is missing: pip install -e ".[train]"', file=sys.stderr)
         sys.exit(1)
 
 

@@ -41,7 +41,9 @@ def raise_if_interrupted() -> None:
 @contextlib.contextmanager
 def unwinding() -> Iterator[None]:
     """In the block let SIGTERM come as an exception, so that a temporary file is removed."""
-    before = signal.signal(signal.SIGTERM, _end)
+    before = signal.getsignal(signal.SIGTERM)
+    if before is signal.SIG_DFL:  # else the shell wants it ignored
+        signal.signal(signal.SIGTERM, _end)
     try:
         yield
     finally:

@@ -24,7 +24,9 @@ def enter(module: str, stopped: str) -> NoReturn:
             sys.exit(130)
         sys.exit(run_command())
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] in _ROOMS:
+        name = (error.name or "").partition(".")[0]
+        if not name or name in _ROOMS:
             raise
-        print(f'the package {error.name} is missing: pip install -e ".[train]"', file=sys.stderr)
+        if sys.stderr is not None:  # print() would take stdout for it
+            print(f'the package {name} is missing: pip install -e ".[train]"', file=sys.stderr)
         sys.exit(1)
