@@ -78,7 +78,9 @@ def find_descriptor(name: str) -> int | None:
                     return _STREAMS.index(stream)
                 case ("dev", "fd", number):
                     return _read_number(number)
-                case ("proc", process, "fd", number) if process == str(os.getpid()):
+                case ("proc", process, "fd", number) | ("proc", process, "task", _, "fd", number) if (
+                    process == str(os.getpid())
+                ):
                     return _read_number(number)
             if not path.is_symlink():
                 break

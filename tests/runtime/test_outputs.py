@@ -394,7 +394,10 @@ def test_stdout_gets_the_bytes_of_the_file(
         assert piped == (tmp_path / f"a.{form}").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "//dev/stdout", "link.npy"])
+@pytest.mark.parametrize(
+    "name",
+    ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1", "/proc/thread-self/fd/1", "//dev/stdout", "link.npy"],
+)
 def test_other_names_of_stdout(conditional: Path, tmp_path: Path, name: str) -> None:
     target = tmp_path / "a.npy"
     (tmp_path / "link.npy").symlink_to("/dev/stdout")
