@@ -12,7 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
-from queue import Full, Queue
+from queue import Queue
 from threading import Thread
 from typing import IO, Final, cast
 
@@ -20,8 +20,6 @@ from mnist_sample.errors import OutputError
 from mnist_sample.pngworker import ANSWER_BYTES, GREETING, Chunk
 from mnist_sample.process import signals_held
 
-_A_MOMENT: Final = 0.01
-"""Seconds."""
 _PROGRAM: Final = "import sys; sys.path[:] = {}; from mnist_sample.pngworker import serve; serve()"
 
 
@@ -84,14 +82,14 @@ class Workers:
         self._raise_failure()
 
     def _kill(self) -> None:
-        """End all workers at once, and wait until nothing is written any more."""
+        """End all workers at once, and wait until nothing is written any more.
+
+        The threads are left waiting: a signal may have come while the queue was locked, or a thread joined.
+        """
         for process in self._processes:
             process.kill()
-        while any(thread.is_alive() for thread in self._threads):
-            with suppress(Full):
-                self._todo.put_nowait(None)
-            for thread in self._threads:
-                thread.join(_A_MOMENT)
+        for process in self._processes:
+            process.wait()
 
     def _raise_failure(self) -> None:
         if self._failures:
