@@ -111,6 +111,11 @@ class Candidate:
             raise InvalidGraphError("the file is not an ONNX model") from error
 
     @cached_property
+    def metadata(self) -> dict[str, str]:
+        """What the file says of itself."""
+        return {entry.key: entry.value for entry in self.model.metadata_props}
+
+    @cached_property
     def accepted(self) -> ModelFile:
         """What the sampler reads from the file, once for all who ask.
 

@@ -27,10 +27,9 @@ def check_metadata(candidate: Candidate) -> Finding:
     Raises:
         MetadataError: names the entry.
     """
-    entries = [(entry.key, entry.value) for entry in candidate.model.metadata_props]
-    found = dict(entries)
+    found = candidate.metadata
     missing = [key for key in contract.METADATA_KEYS if key not in found]
-    if missing or len(entries) != len(contract.METADATA_KEYS):
+    if missing or len(candidate.model.metadata_props) != len(contract.METADATA_KEYS):
         raise MetadataError(
             f"the metadata lacks {', '.join(missing)}" if missing else "the metadata has more than its keys"
         )
@@ -56,8 +55,7 @@ def check_differences(candidate: Candidate, measured: Mapping[str, float]) -> Fi
     Raises:
         MetadataError: names the difference.
     """
-    metadata = {entry.key: entry.value for entry in candidate.model.metadata_props}
-    said: dict[str, float] = json.loads(metadata[contract.KEY_VERIFICATION])
+    said: dict[str, float] = json.loads(candidate.metadata[contract.KEY_VERIFICATION])
     if said.keys() != measured.keys():
         raise MetadataError(f"metadata verification should name {', '.join(measured)}, and nothing else")
     for name, value in measured.items():
