@@ -11,6 +11,7 @@ from typing import Final
 import torch
 
 from mnist_sample.errors import MnistSampleError, OutputError
+from mnist_sample.shell import is_out_of_memory
 from train.config import DEFAULTS, TrainConfig
 from train.distributed import WorkerError
 from train.loop import DivergedError, InterruptedRunError
@@ -58,7 +59,7 @@ def explain_failures(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
             f"{f'{remedy}; ' if folder.is_saved() else ''}{tell_saved(folder, 'choose another --out')}"
         ) from error
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+        if not isinstance(error, torch.OutOfMemoryError) and not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(
             f"there is not enough memory for steps of --batch-size {config.batch_size}; "
@@ -102,8 +103,3 @@ def slower_command(config: TrainConfig, source: str) -> str:
     options["lr"] = f"{min(config.lr / 4, usual.lr):g}"
     words = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
     return f"python -m train {shlex.join(words)}"
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether memory ran out, on the GPU or the CPU, for which PyTorch has no class of its own."""
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)

@@ -35,10 +35,15 @@ def run_app(app: typer.Typer, command: str, complain: Callable[[str], None]) -> 
         complain(f"cannot write {error.filename or 'stdout'}: {error.strerror or error}")
         code = 1
     except Exception as error:
-        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # the second is PyTorch's
+        if is_out_of_memory(error):
             complain("not enough memory")
             code = 1
         else:
             complain(explain_usage(error, command))
             code = 2
     return code
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether the machine's memory ran out, for which PyTorch has no class of its own on a CPU."""
+    return isinstance(error, MemoryError) or "can't allocate memory" in str(error)
