@@ -26,6 +26,19 @@ def environment(first_path: Path | None = None, **changes: str) -> dict[str, str
     return {**os.environ, "PYTHONPATH": os.pathsep.join(str(path) for path in paths if path), **changes}
 
 
+def run_with_torch(content: str, folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run `python -m` with a `torch` of this content, made in a folder."""
+    (folder / "torch.py").write_text(content)
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def leftovers(home: Path, *arguments: str) -> list[Path]:
     """Run Python with a home folder of its own, where onnxruntime would keep records; list what it left."""
     variables = environment(HOME=str(home), XDG_CACHE_HOME=str(home / "cache"))

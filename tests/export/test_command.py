@@ -22,7 +22,7 @@ from export.run import Options
 from mnist_sample import contract
 from mnist_sample.modelfile import read_model
 from tests.calling import call
-from tests.environment import MISSING, ROOT, environment, leftovers
+from tests.environment import MISSING, ROOT, leftovers, run_with_torch
 from tests.export.exported import Exported
 from tests.models import strangers
 
@@ -217,30 +217,15 @@ def test_too_little_memory_is_one_line(
 
 
 def test_a_missing_package_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text(MISSING)
-    refused = subprocess.run(
-        [sys.executable, "-m", "export", "gen.pt", tmp_path / "gen.onnx"],
-        cwd=ROOT,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    refused = run_with_torch(MISSING, tmp_path, "export", "gen.pt", tmp_path / "gen.onnx")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == 'error: the package torch is missing: pip install -e ".[train]"\n'
 
 
 @pytest.mark.parametrize("how", INTERRUPTED_IMPORTS)
 def test_ctrl_c_while_torch_is_imported_ends_it_in_one_line(how: str, tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text(f"import signal\n{INTERRUPTED_IMPORTS[how]}")
-    ended = subprocess.run(
-        [sys.executable, "-m", "export", "gen.pt", tmp_path / "gen.onnx"],
-        cwd=ROOT,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    content = f"import signal\n{INTERRUPTED_IMPORTS[how]}"
+    ended = run_with_torch(content, tmp_path, "export", "gen.pt", tmp_path / "gen.onnx")
     assert ended.returncode in (130, -signal.SIGINT)  # Python itself may choose the second; shells show 130
     assert ended.stderr == "error: interrupted; nothing half-written is left\n"
     assert ended.stdout == ""

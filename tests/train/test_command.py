@@ -17,7 +17,7 @@ import torch
 import train.session
 from mnist_sample.errors import OutputError, UsageError
 from tests.calling import call
-from tests.environment import MISSING, ROOT, environment
+from tests.environment import MISSING, environment, run_with_torch
 from tests.train.running import begin
 from train.command import run_command
 from train.config import DEFAULTS, TUTORIAL_PRINTED, make_config
@@ -107,15 +107,7 @@ def test_help_that_cannot_be_written_and_wrong_usage_are_one_line(module: str) -
     ],
 )
 def test_a_missing_package_is_one_line(module: str, arguments: list[str], tmp_path: Path) -> None:
-    (tmp_path / "torch.py").write_text(MISSING)
-    refused = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    refused = run_with_torch(MISSING, tmp_path, module, *arguments)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == 'the package torch is missing: pip install -e ".[train]"\n'
 
