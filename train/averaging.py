@@ -42,8 +42,8 @@ def average(paths: Sequence[Path], latent_std: float, out: Path) -> None:
     Raises:
         UsageError: too few or too many generators, `latent_std` is out of range, or `out` is one of them.
         OutputError: `out` is a folder, a device or a pipe, or its folder is missing.
-        AveragingError: a file cannot be read, the generators did not begin as one, or their average would be
-            no checkpoint.
+        AveragingError: a file cannot be read, the generators did not begin as one (one of them may be what
+            the others began with), or their average would be no checkpoint.
         OSError: `out` cannot be written.
     """
     if not 2 <= len(paths) <= MAX_GENERATORS:
@@ -55,11 +55,12 @@ def average(paths: Sequence[Path], latent_std: float, out: Path) -> None:
     for path in paths:
         one, sha256 = _read(path)
         if trained:
-            _check_kin(trained[0], one, paths[0], path)
+            _check_alike(trained[0], one, paths[0], path)
         if any(_are_equal(one, other) for other in trained):
             raise UsageError(f"{path} is named twice, or is a copy of another: name each generator once")
         trained.append(one)
         digests.append(sha256)
+    _check_beginning(trained, digests, paths)
     try:
         content = checkpoint.encode(_average(trained, digests, latent_std))
         checkpoint.decode(content)
@@ -75,8 +76,8 @@ def _read(path: Path) -> tuple[Checkpoint, str]:
         raise AveragingError(str(error)) from error
 
 
-def _check_kin(first: Checkpoint, other: Checkpoint, first_path: Path, path: Path) -> None:
-    """Refuse generators whose mean is none: of other shapes or classes, or of runs that began apart."""
+def _check_alike(first: Checkpoint, other: Checkpoint, first_path: Path, path: Path) -> None:
+    """Refuse generators whose weights have no mean: of other shapes, classes or digits."""
     if (first.architecture, first.config, first.class_names) != (
         other.architecture,
         other.config,
@@ -85,12 +86,20 @@ def _check_kin(first: Checkpoint, other: Checkpoint, first_path: Path, path: Pat
         raise AveragingError(f"{path} is a generator of another shape or of other classes than {first_path}")
     if first.training.get("data_sha256") != other.training.get("data_sha256"):
         raise AveragingError(f"{first_path} and {path} were trained on different digits")
-    start = _start_of(first)
-    if start is None or start != _start_of(other):
-        raise AveragingError(
-            f"{first_path} and {path} did not begin with the same file, so their mean may draw nothing: "
-            "train each with --start-from and the same gen.pt, in which nothing is recorded in between"
-        )
+
+
+def _check_beginning(trained: Sequence[Checkpoint], digests: Sequence[str], paths: Sequence[Path]) -> None:
+    """Refuse generators that did not begin as one; the one they began with may be among them."""
+    starts = [_start_of(one) for one in trained]
+    beginnings = [
+        digest if digest in starts else start for digest, start in zip(digests, starts, strict=True)
+    ]
+    for path, beginning in zip(paths[1:], beginnings[1:], strict=True):
+        if beginning is None or beginning != beginnings[0]:
+            raise AveragingError(
+                f"{paths[0]} and {path} did not begin with the same file, so their mean may draw nothing: "
+                "train each with --start-from and the same gen.pt, in which nothing is recorded in between"
+            )
 
 
 def _are_equal(one: Checkpoint, other: Checkpoint) -> bool:

@@ -21,7 +21,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def main(
     generators: Annotated[
         list[Path],
-        typer.Argument(help="Two or more gen.pt that began with the same one.", show_default=False),
+        typer.Argument(
+            help="Two or more gen.pt that began with the same one, or are it.", show_default=False
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The gen.pt to write.", show_default=False)],
     latent_std: Annotated[

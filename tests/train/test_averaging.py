@@ -137,6 +137,27 @@ def test_generators_that_did_not_begin_as_one_are_refused(
     assert (tmp_path / "mean.pt").read_text() == "what stood there"
 
 
+def test_what_they_began_with_may_be_among_them(tmp_path: Path, run: Run) -> None:
+    """As where the last runs of a long chain are to lead only part of the way from there."""
+    start = write(tmp_path / "start.pt", 1, start="cd" * 32)
+    began = [write(tmp_path / f"{seed}.pt", seed, start=checkpoint.read(start)[1]) for seed in (2, 3)]
+    for paths in ([start, *began], [*began, start], [began[0], start]):
+        assert run(*paths, "--out", tmp_path / "mean.pt") == 0
+        mean, parts = read(tmp_path / "mean.pt"), [read(path) for path in paths]
+        wanted = torch.stack([part.weights["to_pixels.weight"] for part in parts]).mean(0)
+        assert torch.allclose(mean.weights["to_pixels.weight"], wanted, atol=1e-6)
+
+
+def test_a_chain_has_no_mean(tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run, one that began with it, and one that began with that."""
+    paths = [write(tmp_path / "1.pt", 1, start="cd" * 32)]
+    for seed in (2, 3):
+        paths.append(write(tmp_path / f"{seed}.pt", seed, start=checkpoint.read(paths[-1])[1]))
+    assert run(*paths, "--out", tmp_path / "mean.pt") == 1
+    assert "did not begin with the same file" in capsys.readouterr().err
+    assert not (tmp_path / "mean.pt").exists()
+
+
 @pytest.mark.parametrize("settings", [None, [], {}, {"start_sha256": 7}, {"start_sha256": ""}])
 def test_first_runs_are_refused(
     settings: Any, tmp_path: Path, run: Run, capsys: pytest.CaptureFixture[str]
