@@ -90,16 +90,18 @@ def _check_alike(first: Checkpoint, other: Checkpoint, first_path: Path, path: P
 
 def _check_beginning(trained: Sequence[Checkpoint], digests: Sequence[str], paths: Sequence[Path]) -> None:
     """Refuse generators that did not begin as one; the one they began with may be among them."""
-    starts = [_start_of(one) for one in trained]
-    beginnings = [
-        digest if digest in starts else start for digest, start in zip(digests, starts, strict=True)
-    ]
-    for path, beginning in zip(paths[1:], beginnings[1:], strict=True):
-        if beginning is None or beginning != beginnings[0]:
-            raise AveragingError(
-                f"{paths[0]} and {path} did not begin with the same file, so their mean may draw nothing: "
-                "train each with --start-from and the same gen.pt, in which nothing is recorded in between"
-            )
+    kin = [(_start_of(one), digest) for one, digest in zip(trained, digests, strict=True)]
+    beginnings = [beginning for beginning in kin[0] if beginning is not None]
+    strangers = min(
+        ([path for path, its in zip(paths, kin, strict=True) if one not in its] for one in beginnings),
+        key=len,
+    )
+    if strangers:
+        raise AveragingError(
+            f"{paths[0]} and {strangers[0]} did not begin with the same file, so their mean may draw "
+            "nothing: train each with --start-from and the same gen.pt, in which nothing is recorded in "
+            "between"
+        )
 
 
 def _are_equal(one: Checkpoint, other: Checkpoint) -> bool:

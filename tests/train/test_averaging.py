@@ -154,7 +154,7 @@ def test_a_chain_has_no_mean(tmp_path: Path, run: Run, capsys: pytest.CaptureFix
     for seed in (2, 3):
         paths.append(write(tmp_path / f"{seed}.pt", seed, start=checkpoint.read(paths[-1])[1]))
     assert run(*paths, "--out", tmp_path / "mean.pt") == 1
-    assert "did not begin with the same file" in capsys.readouterr().err
+    assert f"{paths[0]} and {paths[2]} did not begin with the same file" in capsys.readouterr().err
     assert not (tmp_path / "mean.pt").exists()
 
 
