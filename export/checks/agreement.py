@@ -16,6 +16,7 @@ from export.checks.candidate import (
     Arrays,
     Candidate,
     Finding,
+    evaluating,
     find_largest,
     largest_difference,
     run_session,
@@ -234,15 +235,11 @@ def check_reference_evaluator(candidate: Candidate) -> Finding:
     """
     inputs = candidate.draw(BATCHES[2], candidate.seed)
     exact = candidate.run_torch(inputs, torch.float64)
-    try:
+    with evaluating(ReferenceEvaluatorError, "the reference evaluator fails"):
         evaluator = ReferenceEvaluator(candidate.model)
         with np.errstate(all="ignore"):  # whatever NumPy would warn of, the comparison tells
             outputs: Any = evaluator.run([contract.OUTPUT_IMAGE, contract.OUTPUT_SAMPLE], inputs)
         image, sample = np.asarray(outputs[0]), np.asarray(outputs[1])
-    except MemoryError:
-        raise
-    except Exception as error:  # the evaluator raises whatever NumPy raises
-        raise ReferenceEvaluatorError(f"the reference evaluator fails: {first_line(error)}") from error
     difference = largest_difference(sample, exact)
     levels = int(np.abs(image.astype(int) - candidate.run(inputs)[0]).max())
     if not difference <= candidate.atol or levels > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from export.errors import InvalidGraphError
+from export.errors import ExportError, InvalidGraphError
 from mnist_sample import contract
 from mnist_sample.cuda import (
     capture_output,
@@ -231,6 +231,22 @@ def largest_difference(a: Array, b: Array) -> float:
 def find_largest(differences: Iterable[float]) -> float:
     """Return the largest of some differences; NaN where there is one, which Python's `max` may pass over."""
     return float(np.max(list(differences)))
+
+
+@contextlib.contextmanager
+def evaluating(kind: type[ExportError], what: str) -> Iterator[None]:
+    """Tell in one line what ONNX's reference evaluator fails at in the block.
+
+    Raises:
+        ExportError: of that kind, with `what` and the cause.
+        MemoryError: as it comes, since it says nothing of the file.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # the evaluator raises whatever NumPy raises
+        raise kind(f"{what}: {first_line(error)}") from error
 
 
 def run_session(session: ort.InferenceSession, inputs: Arrays) -> tuple[Array, Array]:

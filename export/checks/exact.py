@@ -19,13 +19,13 @@ from export.checks.candidate import (
     Arrays,
     Candidate,
     Finding,
+    evaluating,
     find_largest,
     largest_difference,
 )
 from export.errors import InexactConstantsError
 from mnist_sample import contract
 from mnist_sample.sampler import MAX_TRUNCATION
-from mnist_sample.text import first_line
 
 ROWS = 16
 PART = 64
@@ -137,13 +137,9 @@ def _compare(
 def _evaluators(candidate: Candidate, model: onnx.ModelProto) -> list[ReferenceEvaluator]:
     """Return the graph in float64 with its own constants, and with moved ones `TRIALS` times."""
     random = np.random.default_rng(candidate.seed)
-    try:
+    with evaluating(InexactConstantsError, "the graph cannot be read in float64"):
         models = [_in_float64(model, moved) for moved in (None, *(random,) * TRIALS)]
         return [ReferenceEvaluator(double, new_ops=[ConvTranspose]) for double in models]
-    except MemoryError:
-        raise
-    except Exception as error:  # the evaluator raises whatever NumPy raises
-        raise InexactConstantsError(f"the graph cannot be read in float64: {first_line(error)}") from error
 
 
 def _in_float64(model: onnx.ModelProto, random: np.random.Generator | None) -> onnx.ModelProto:
@@ -166,13 +162,11 @@ def _in_float64(model: onnx.ModelProto, random: np.random.Generator | None) -> o
 
 def _run(evaluator: ReferenceEvaluator, inputs: Arrays) -> Array:
     latent = inputs[contract.INPUT_LATENT].astype(np.float64)
-    try:
-        with np.errstate(all="ignore"):  # whatever NumPy would warn of, the comparison tells
-            outputs: Any = evaluator.run([contract.OUTPUT_SAMPLE], {**inputs, contract.INPUT_LATENT: latent})
-    except MemoryError:
-        raise
-    except Exception as error:  # the evaluator raises whatever NumPy raises
-        raise InexactConstantsError(f"the graph fails in float64: {first_line(error)}") from error
+    with (
+        evaluating(InexactConstantsError, "the graph fails in float64"),
+        np.errstate(all="ignore"),  # whatever NumPy would warn of, the comparison tells
+    ):
+        outputs: Any = evaluator.run([contract.OUTPUT_SAMPLE], {**inputs, contract.INPUT_LATENT: latent})
     return np.asarray(outputs[0])
 
 

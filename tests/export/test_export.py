@@ -10,6 +10,7 @@ import os
 import re
 import signal
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +22,7 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 from export.checks import agreement, exact
-from export.checks.candidate import Array, Arrays, run_session
+from export.checks.candidate import Array, Arrays, Candidate, Finding, run_session
 from export.checks.exact import check_exact
 from export.checks.structure import MAX_OPSET, SLACK_BYTES, check_lean
 from export.errors import (
@@ -324,6 +325,18 @@ def test_many_classes_are_computed_a_few_rows_at_a_time(monkeypatch: pytest.Monk
     exact.check_exact(build(make_checkpoint()))
     assert sum(sizes) > 3 * exact.PART
     assert max(sizes) <= exact.PART
+
+
+@pytest.mark.parametrize("check_one", [exact.check_exact, agreement.check_reference_evaluator])
+def test_a_lack_of_memory_is_no_fault_of_the_file(
+    check_one: Callable[[Candidate], Finding], digits: Exported, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhaust(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ReferenceEvaluator, "run", exhaust)
+    with pytest.raises(MemoryError):
+        check_one(digits.candidate)
 
 
 def test_an_advised_tolerance_does(digits: Exported) -> None:
