@@ -2,39 +2,31 @@
 
     python -m tests.benchmarks.telltales --data ../mnist [MODEL ...]
 
-A speck is one or two pixels brighter than a tenth of full ink, with nothing else lit in the 5 x 5 around.
-MNIST's digits were scaled to fit a box of 20 x 20 pixels (LeCun et al., Gradient-based learning applied to
-document recognition, 1998), so the longer side of what is not paper is 20 pixels in all but 3 of 10,000.
+A speck is one or two pixels brighter than a tenth of full ink, with nothing else lit in the 5 x 5 around, as
+for `train.tidy`, which removes them; the longer side of what is not paper should be 20 pixels.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional as F
 
 from mnist_sample.modelfile import BUNDLED
 from tests.benchmarks.arguments import Mnist, Models, start
 from tests.benchmarks.rounds import print_table
 from train.evaluate.mnist import load_mnist
 from train.evaluate.samples import open_generator
+from train.stray_ink import BOX, find_specks
 
-LIT: Final = 24
-SIDE: Final = 5
-SPECK: Final = 2
-BOX: Final = 20
 Images = npt.NDArray[np.uint8]
 """Digits `[n, 28, 28]`, ink 255 on paper 0."""
 
 
 def share_with_specks(images: Images) -> float:
     """Return the share of digits that have a speck."""
-    lit = (torch.from_numpy(images)[:, None] > LIT).float()
-    around = F.conv2d(lit, torch.ones(1, 1, SIDE, SIDE), padding=SIDE // 2)
-    return float((lit * (around <= SPECK)).flatten(1).any(1).float().mean())
+    specks = find_specks(torch.from_numpy(images)[:, None] / 255)
+    return float(specks.flatten(1).any(1).float().mean())
 
 
 def longer_sides(images: Images) -> npt.NDArray[np.int64]:
