@@ -71,7 +71,7 @@ def test_a_folder_s_name_that_stdout_has_no_letters_for(
     assert b"\\ud55c\\uae00" in written.getvalue()
 
 
-@pytest.mark.parametrize("module", ["train", "train.evaluate", "train.average"])
+@pytest.mark.parametrize("module", ["train", "train.evaluate", "train.average", "train.tidy"])
 def test_help_that_cannot_be_written_and_wrong_usage_are_one_line(module: str) -> None:
     command = [sys.executable, "-m", module]
     with Path("/dev/full").open("w") as full:
@@ -104,6 +104,7 @@ def test_help_that_cannot_be_written_and_wrong_usage_are_one_line(module: str) -
         ("train.evaluate", ["gen.pt"]),
         ("train.evaluate.classifier", []),
         ("train.average", ["one.pt", "two.pt", "--out", "gen.pt"]),
+        ("train.tidy", ["one.pt", "--out", "gen.pt"]),
     ],
 )
 def test_a_missing_package_is_one_line(module: str, arguments: list[str], tmp_path: Path) -> None:
