@@ -80,6 +80,17 @@ def encode(checkpoint: Checkpoint) -> bytes:
     return buffer.getvalue()
 
 
+def encode_readable(checkpoint: Checkpoint) -> bytes:
+    """Return the bytes of a `gen.pt` with computed weights, once they have been read back.
+
+    Raises:
+        CheckpointError: see `encode` and `decode`.
+    """
+    content = encode(checkpoint)
+    decode(content)
+    return content
+
+
 def read(path: Path) -> tuple[Checkpoint, str]:
     """Read a checkpoint file.
 

@@ -62,8 +62,7 @@ def average(paths: Sequence[Path], latent_std: float, out: Path) -> None:
         digests.append(sha256)
     _check_beginning(trained, digests, paths)
     try:
-        content = checkpoint.encode(_average(trained, digests, latent_std))
-        checkpoint.decode(content)
+        content = checkpoint.encode_readable(_average(trained, digests, latent_std))
     except CheckpointError as error:
         raise AveragingError(f"the average of these generators is not one: {error}") from error
     write_atomically(out, content)

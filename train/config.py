@@ -108,7 +108,7 @@ class TrainConfig:
             option = name.replace("_", "-")
             _check(0 < getattr(self, name) < float("inf"), f"--{option} must be a number above 0")
         _check(self.extended_at >= 0, "extended_at is out of range")
-        _check(0 <= self.seed < 2**63, "--seed must be from 0 to 2**63 - 1")
+        check_seed(self.seed)
         _check(self.steps is not None or self.minutes is not None, "--steps or --minutes must end the run")
         _check(self.objective in get_args(Objective), f"unknown objective {self.objective!r}")
         for name in ("lr_end", "settle"):
@@ -130,6 +130,15 @@ class TrainConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         return asdict(self)
+
+
+def check_seed(value: int) -> None:
+    """Refuse a seed that PyTorch would not take.
+
+    Raises:
+        UsageError: it is not from 0 to 2**63 - 1.
+    """
+    _check(0 <= value < 2**63, "--seed must be from 0 to 2**63 - 1")
 
 
 def check_latent_std(value: float) -> None:

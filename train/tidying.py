@@ -20,6 +20,7 @@ from mnist_sample.errors import MnistSampleError, UsageError
 from mnist_sample.files import check_target, write_atomically
 from models import checkpoint
 from models.checkpoint import Checkpoint, CheckpointError
+from train.config import check_seed
 from train.device import choose_device
 from train.stray_ink import remove_stray_ink
 
@@ -56,8 +57,7 @@ class TidyingConfig:
     def __post_init__(self) -> None:
         if not 1 <= self.steps <= MAX_STEPS:
             raise UsageError(f"--steps must be from 1 to {MAX_STEPS:,}")
-        if not 0 <= self.seed < 2**63:
-            raise UsageError("--seed must be from 0 to 2**63 - 1")
+        check_seed(self.seed)
 
 
 def tidy(path: Path, config: TidyingConfig, out: Path, advance: Callable[[int, int], None]) -> None:
@@ -83,8 +83,9 @@ def tidy(path: Path, config: TidyingConfig, out: Path, advance: Callable[[int, i
     weights = _teach(trained, config, advance)
     training = {**trained.training, "tidied": {"sha256": sha256, **asdict(config)}}
     try:
-        content = checkpoint.encode(replace(trained, weights=weights, training=training, evaluation={}))
-        checkpoint.decode(content)
+        content = checkpoint.encode_readable(
+            replace(trained, weights=weights, training=training, evaluation={})
+        )
     except CheckpointError as error:
         raise TidyingError(f"{path} has learned nothing that can be kept: {error}") from error
     write_atomically(out, content)

@@ -9,6 +9,7 @@ import typer
 
 from mnist_sample.errors import OutputError, UsageError
 from mnist_sample.files import check_target
+from train.config import check_seed
 from train.interruption import hold_ctrl_c, stoppable
 from train.shell import run_and_exit
 from train.stdout import tell_result
@@ -32,8 +33,7 @@ def main(
     """Train the digit classifier that python -m train.evaluate measures with, on real MNIST."""
     if epochs is not None and epochs < 1:
         raise UsageError("--epochs must be 1 or more")
-    if not 0 <= seed < 2**63:
-        raise UsageError("--seed must be from 0 to 2**63 - 1")
+    check_seed(seed)
     if not out.is_dir():
         raise UsageError(f"--out: there is no folder {out}")
     try:
